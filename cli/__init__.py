@@ -1,0 +1,1 @@
+"""The command ``lockstep``: one file a verb, each importing only what it runs."""

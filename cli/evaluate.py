@@ -1,0 +1,40 @@
+"""lockstep evaluate: scores on labelled texts, written into the model's card."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from cli.common import add_weights_option
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="name of a model")
+    parser.add_argument(
+        "--data",
+        action="append",
+        required=True,
+        metavar="SOURCE",
+        help=".tsv, .csv or .jsonl (also .gz), or owner/name:split of the hub; "
+        "give several times to score on several",
+    )
+    parser.add_argument("--no-write", action="store_true", help="leave the model's card as it is")
+    add_weights_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from models import folder as folders
+    from models.checkpoint import load_predictor
+    from training.data import read
+    from training.evaluate import evaluate
+
+    sets = [read(source) for source in arguments.data]  # a bad file is found before an hour's work
+    folder, predictor = load_predictor(arguments.weights, arguments.model)
+    accuracy = dict(folder.card.get("accuracy", {}))
+    for data in sets:
+        evaluation = evaluate(predictor, data)
+        print(evaluation.table(), flush=True)
+        accuracy[data.name] = evaluation.to_dict() | {"command": arguments.command}
+    if not arguments.no_write:
+        folders.write(replace(folder, card=folder.card | {"accuracy": accuracy}))
+    return 0

@@ -1,0 +1,50 @@
+"""``lockstep VERB``: finds the verb's file, and imports no other."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import shlex
+import sys
+from collections.abc import Sequence
+
+from models.errors import ModelError
+
+VERBS = {
+    "serve": "serve the models over HTTP",
+    "classify": "classify texts without a server",
+    "models": "list the models and what they reached",
+    "train": "train a model from labelled texts",
+    "evaluate": "score a model on labelled texts",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns its exit status: 0, or 2 with a message for a user's mistake."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="lockstep",
+        description="Serve sentiment classifiers, and see what recurrence costs.",
+        epilog="\n".join(f"  {verb:<10}{text}" for verb, text in VERBS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="one of those below")
+    arguments = parser.parse_args(words[:1])
+    module = importlib.import_module(f"cli.{arguments.verb}")
+    verb = argparse.ArgumentParser(
+        prog=f"lockstep {arguments.verb}", description=VERBS[arguments.verb]
+    )
+    module.add_arguments(verb)
+    # What was typed goes into the card of what it made.
+    typed = argparse.Namespace(command=shlex.join(("lockstep", *words)))
+    options = verb.parse_args(words[1:], typed)
+    try:
+        status: int = module.run(options)
+    except (ModelError, ValueError, OSError) as error:
+        print(f"lockstep {arguments.verb}: {error}", file=sys.stderr)
+        return 2
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

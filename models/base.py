@@ -1,0 +1,159 @@
+"""The contract that every architecture meets: one config, one encoder, one classifier around it.
+
+    input_ids -> FrozenEmbedding -> Encoder -> pooling -> head -> logits
+                 shared              differs   shared     shared
+
+Only the encoder differs between two models, so a difference in latency or accuracy is a difference
+of architecture.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from models.embedding import FrozenEmbedding
+from models.errors import InputError
+from models.pooling import POOLINGS, Pooling, pooled_size
+
+Schedule = Literal["serial", "parallel"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassifierConfig:
+    """What every architecture's config holds; each adds its encoder's own sizes.
+
+    Attributes:
+        labels: names of the classes, in the order of the logits.
+        input_size: E, the width of the shared embedding table.
+        pooling: how hidden states become one vector.
+        max_length: the encoder's window in tokens, special tokens included; None reads any length.
+    """
+
+    labels: tuple[str, ...] = ("negative", "positive")
+    input_size: int = 384  # MiniLM's word table, which all models share
+    pooling: Pooling = "mean_max"  # each beat the other alone on some data set; both cost little
+    max_length: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``type(config)(**values)`` takes them back."""
+        return asdict(self) | {"labels": list(self.labels)}
+
+
+class Encoder(nn.Module, ABC):
+    """Turns embeddings into hidden states; knows what that costs.
+
+    Subclasses set ``output_size`` (D) in their constructor. ``schedules`` names the orders in which
+    the same weights can be run; an architecture with only one leaves it empty.
+    """
+
+    schedules: ClassVar[tuple[Schedule, ...]] = ()
+    output_size: int
+
+    @abstractmethod
+    def forward(
+        self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
+    ) -> Tensor:
+        """(B, T, E) and (B, T) -> (B, T, D). Hidden states at padding are unspecified."""
+
+    @abstractmethod
+    def flops(self, length: int) -> int:
+        """Floating point operations (2 a multiply-add, matrix products only) for one text."""
+
+    @abstractmethod
+    def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
+        """Steps that must wait for one another, for a text of ``length`` tokens."""
+
+    @abstractmethod
+    def longest_path(self, length: int) -> int:
+        """Steps between the two words furthest apart (arXiv 1706.03762, table 1)."""
+
+
+class Classifier(nn.Module):
+    """One encoder between the shared embedding, a pooling and a linear head.
+
+    Args:
+        config: the architecture's config.
+        encoder: built from that config.
+        embedding: the table shared by all models of the process.
+    """
+
+    def __init__(
+        self, config: ClassifierConfig, encoder: Encoder, embedding: FrozenEmbedding
+    ) -> None:
+        super().__init__()
+        if embedding.width != config.input_size:
+            raise InputError(
+                f"the embedding is {embedding.width} wide; the config says {config.input_size}"
+            )
+        self.config = config
+        self.embedding = embedding
+        self.encoder = encoder
+        self.pool = POOLINGS[config.pooling]
+        width = pooled_size(config.pooling, encoder.output_size)
+        self.head = nn.Linear(width, len(config.labels))
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
+    ) -> Tensor:
+        """Logits of each row.
+
+        Args:
+            input_ids: (B, T) int64, padded on the right with any id of the vocabulary.
+            attention_mask: (B, T) bool, True = a real token; True comes first in each row.
+            schedule: one of the encoder's ``schedules``; None for its default.
+
+        Returns:
+            (B, C), in the dtype of the parameters, not yet calibrated.
+
+        Raises:
+            InputError: the tensors don't fit the contract.
+        """
+        self.check(input_ids, attention_mask, schedule)
+        embeddings = self.embedding(input_ids).to(self.head.weight.dtype)  # (B, T, E)
+        hidden_states = self.encoder(embeddings, attention_mask, schedule)  # (B, T, D)
+        logits: Tensor = self.head(self.pool(hidden_states, attention_mask))  # (B, C)
+        return logits
+
+    def cast(self, dtype: torch.dtype) -> Self:
+        """Computes in ``dtype`` from now on. The shared table keeps its own: others read it too."""
+        self.encoder.to(dtype)
+        self.head.to(dtype)
+        return self
+
+    def check(self, input_ids: Tensor, attention_mask: Tensor, schedule: Schedule | None) -> None:
+        """Raises InputError where the tensors break the contract of ``forward``."""
+        if input_ids.ndim != 2 or input_ids.shape != attention_mask.shape:
+            raise InputError(
+                "input_ids and attention_mask must both be (B, T); got "
+                f"{tuple(input_ids.shape)} and {tuple(attention_mask.shape)}"
+            )
+        if input_ids.dtype != torch.int64 or attention_mask.dtype != torch.bool:
+            raise InputError(
+                "input_ids must be int64 and attention_mask bool; got "
+                f"{input_ids.dtype} and {attention_mask.dtype}"
+            )
+        if schedule is not None and schedule not in self.encoder.schedules:
+            known = ", ".join(self.encoder.schedules) or "none"
+            raise InputError(f"this architecture has no schedule {schedule!r}; it has: {known}")
+        limit = self.config.max_length
+        if limit is not None and input_ids.shape[1] > limit:
+            raise InputError(f"{input_ids.shape[1]} tokens; the encoder's window is {limit}")
+        if input_ids.numel() == 0 or not bool(attention_mask[:, 0].all()):
+            raise InputError(
+                "a row has no real token at its start: its mask is empty, or padded left"
+            )
+        if bool((attention_mask[:, 1:] & ~attention_mask[:, :-1]).any()):
+            raise InputError(
+                "attention_mask must be True for the first tokens of a row, then False"
+            )
+        smallest, largest = input_ids.aminmax()
+        if int(smallest) < 0 or int(largest) >= self.embedding.vocab_size:
+            raise InputError(
+                f"ids run from {int(smallest)} to {int(largest)}; "
+                f"the vocabulary has {self.embedding.vocab_size}"
+            )

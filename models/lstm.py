@@ -1,0 +1,69 @@
+"""Long short-term memory, one direction: the recurrence that Transformers replaced.
+
+Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000. At step t, in each layer:
+
+    i, f, o = sigmoid(W x_t + U h_{t-1} + b), one third each
+    g       = tanh(W_g x_t + U_g h_{t-1} + b_g)
+    c_t     = f * c_{t-1} + i * g
+    h_t     = o * tanh(c_t)
+
+h_t needs h_{t-1}: T·layers steps wait for one another. ``nn.LSTM`` runs them in one fused call
+(oneDNN on a CPU, cuDNN on a GPU), which removes the overhead of a step but not the waiting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from models.base import ClassifierConfig, Encoder, Schedule
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LSTMConfig(ClassifierConfig):
+    """Sizes of the encoder.
+
+    Attributes:
+        hidden_size: D, width of the state of each layer.
+        num_layers: layers, each over the states of the one below.
+        dropout: between layers, in training.
+    """
+
+    hidden_size: int = 400  # 2.54 million parameters in two layers
+    num_layers: int = 2
+    dropout: float = 0.0
+
+
+class LSTMEncoder(Encoder):
+    """(B, T, E) -> (B, T, D), reading left to right. Padding on the right is never read back."""
+
+    def __init__(self, config: LSTMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.output_size = config.hidden_size
+        self.lstm = nn.LSTM(
+            config.input_size,
+            config.hidden_size,
+            config.num_layers,
+            batch_first=True,
+            dropout=config.dropout,
+        )
+
+    def forward(
+        self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
+    ) -> Tensor:
+        hidden_states: Tensor = self.lstm(embeddings)[0]  # (B, T, E) -> (B, T, D)
+        return hidden_states
+
+    def flops(self, length: int) -> int:
+        D = self.config.hidden_size
+        inputs = self.config.input_size + (self.config.num_layers - 1) * D
+        return length * 2 * 4 * D * (inputs + self.config.num_layers * D)
+
+    def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
+        return length * self.config.num_layers
+
+    def longest_path(self, length: int) -> int:
+        # Down the layers once, along the words once.
+        return length + self.config.num_layers - 1

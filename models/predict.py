@@ -1,0 +1,118 @@
+"""Text to verdict: the one way from words to a calibrated score.
+
+    texts ──prepare──▶ windows ──collate──▶ tensors ──run──▶ logits ──judge──▶ verdicts
+            windows.py           here                here              verdict.py
+
+The service runs the four verbs in two processes; the command line, training and the bench run them
+through ``Predictor``. Nobody runs anything else.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.base import Classifier, Schedule
+from models.tokenizer import Tokenizer
+from models.verdict import Verdict, judge_texts
+from models.windows import LongInput, PreparedText, prepare
+
+
+def collate(windows: Sequence[Sequence[int]], padding_id: int = 0) -> tuple[Tensor, Tensor]:
+    """Windows to one padded batch: input_ids (B, T) int64 and attention_mask (B, T) bool."""
+    longest = max(map(len, windows))
+    flat = array("q")
+    for window in windows:
+        flat.extend(window)
+        flat.extend([padding_id] * (longest - len(window)))
+    input_ids = torch.frombuffer(flat, dtype=torch.int64).view(len(windows), longest)  # (B, T)
+    lengths = torch.tensor([len(window) for window in windows])
+    attention_mask = torch.arange(longest) < lengths.unsqueeze(1)  # (B, T)
+    return input_ids, attention_mask
+
+
+@torch.inference_mode()
+def run(
+    classifier: Classifier,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    schedule: Schedule | None = None,
+) -> list[list[float]]:
+    """One forward pass: logits of each row, on the host, so a GPU has finished when it returns."""
+    logits: Tensor = classifier(input_ids, attention_mask, schedule)
+    rows: list[list[float]] = logits.float().cpu().tolist()
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A verdict and what was read to reach it."""
+
+    verdict: Verdict
+    prepared: PreparedText
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A classifier with all it needs to take texts.
+
+    Attributes:
+        tokenizer: the one it was trained with.
+        classifier: in evaluation mode, on its device.
+        temperature: of its calibration.
+        max_padded_tokens: the most tokens of one batch, padding included.
+    """
+
+    tokenizer: Tokenizer
+    classifier: Classifier
+    temperature: float = 1.0
+    max_padded_tokens: int = 4096
+
+    def predict(
+        self,
+        texts: Sequence[str],
+        long_input: LongInput = "truncate",
+        schedule: Schedule | None = None,
+    ) -> list[Prediction]:
+        """A verdict for each text, in the order given.
+
+        Raises:
+            InputError: a text can't be read; see ``windows.prepare``.
+        """
+        window = self.classifier.config.max_length
+        prepared = prepare(texts, self.tokenizer, window, long_input)
+        logits = self.logits([w for text in prepared for w in text.windows], schedule)
+        verdicts = judge_texts(prepared, logits, self.classifier.config.labels, self.temperature)
+        return [Prediction(verdict, text) for verdict, text in zip(verdicts, prepared, strict=True)]
+
+    def logits(
+        self, windows: Sequence[Sequence[int]], schedule: Schedule | None = None
+    ) -> list[list[float]]:
+        """Logits of each window, in the order given; run by length, so that little is padding."""
+        device = self.classifier.head.weight.device
+        rows: list[list[float]] = [[]] * len(windows)
+        for batch in batches_by_length([len(w) for w in windows], self.max_padded_tokens):
+            input_ids, mask = collate([windows[i] for i in batch], self.tokenizer.padding_id)
+            logits = run(self.classifier, input_ids.to(device), mask.to(device), schedule)
+            for index, row in zip(batch, logits, strict=True):
+                rows[index] = row
+        return rows
+
+
+def batches_by_length(lengths: Sequence[int], max_padded_tokens: int) -> Iterator[list[int]]:
+    """Positions in groups of like length, each at most ``max_padded_tokens`` with its padding.
+
+    A text that is longer by itself is a group of its own.
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) + 1) * lengths[index] > max_padded_tokens:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

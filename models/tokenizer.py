@@ -1,0 +1,90 @@
+"""Text to tokens: MiniLM's WordPiece, run by Hugging Face ``tokenizers`` (Rust). No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tokenizers
+
+from models.errors import CheckpointError, TextError
+
+FILE_NAME = "tokenizer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One text as ids, the special tokens around it included.
+
+    Attributes:
+        ids: token ids; the first and the last are the special tokens.
+        unknown: how many of them are the unknown token.
+    """
+
+    ids: list[int]
+    unknown: int
+
+
+class Tokenizer:
+    """Reads ``tokenizer.json``, which also says what to clean (HTML breaks, case, accents)."""
+
+    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        # A text that spells "[SEP]" means those five characters, not the special token.
+        tokenizer.encode_special_tokens = True
+        self.start_id = self._id("[CLS]")
+        self.end_id = self._id("[SEP]")
+        self.padding_id = self._id("[PAD]")
+        self.unknown_id = self._id("[UNK]")
+        self.mask_id = self._id("[MASK]")
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """The tokenizer of a ``wordpiece`` folder.
+
+        Raises:
+            CheckpointError: the file is missing or isn't a tokenizer.
+        """
+        path = folder / FILE_NAME
+        try:
+            return cls(tokenizers.Tokenizer.from_file(str(path)))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise CheckpointError(f"{path} can't be read as a tokenizer: {error}") from error
+
+    @property
+    def vocab_size(self) -> int:
+        size: int = self._tokenizer.get_vocab_size()
+        return size
+
+    def encode(self, texts: Sequence[str]) -> list[Tokens]:
+        """Tokens of each text, uncut and unpadded; the lock on the interpreter is let go meanwhile.
+
+        Raises:
+            TextError: a text isn't Unicode (an unpaired surrogate), or has no token of its own.
+        """
+        for index, text in enumerate(texts):
+            if not text.isascii() and not _is_unicode(text):
+                raise TextError(index, "holds an unpaired surrogate: it isn't Unicode text")
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        tokens = [Tokens(ids, ids.count(self.unknown_id)) for ids in (e.ids for e in encodings)]
+        for index, encoded in enumerate(tokens):
+            if len(encoded.ids) <= 2:
+                raise TextError(
+                    index, "is empty: it has nothing but white space or control characters"
+                )
+        return tokens
+
+    def _id(self, token: str) -> int:
+        token_id: int | None = self._tokenizer.token_to_id(token)
+        if token_id is None:
+            raise CheckpointError(f"the tokenizer has no {token} token")
+        return token_id
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

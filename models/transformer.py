@@ -1,0 +1,145 @@
+"""A self-attention encoder of the same size as the recurrent ones.
+
+Vaswani et al. 2017 (arXiv 1706.03762), section 3.1, with two later changes: the layer norm stands
+before each sub-layer (arXiv 2002.04745), which trains without warm-up tricks, and positions enter
+as rotations of queries and keys (RoFormer, arXiv 2104.09864, equation 34), which tell distance
+and order without parameters of their own. In each layer:
+
+    x = x + W_o · softmax(R(q) R(k)^T / sqrt(hs)) v
+    x = x + W_2 · gelu(W_1 · norm(x))
+
+Every word sees every other in one step: a layer is one step deep, whatever the length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.base import ClassifierConfig, Encoder, Schedule
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TransformerConfig(ClassifierConfig):
+    """Sizes of the encoder.
+
+    Attributes:
+        d_model: D.
+        num_layers: blocks of attention and feed-forward.
+        num_heads: nh; D / nh must be even.
+        d_ff: F, width of the feed-forward layer.
+    """
+
+    max_length: int | None = 512  # attention costs T² and was trained up to here
+    d_model: int = 256
+    num_layers: int = 4
+    num_heads: int = 4
+    d_ff: int = 704  # 2.75 D rather than 4 D: a fourth layer for the same 2.6 million parameters
+
+
+class TransformerBlock(nn.Module):
+    """Attention, then feed-forward, each behind a norm and beside a residual."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        D = config.d_model
+        self.num_heads = config.num_heads
+        self.attention_norm = nn.LayerNorm(D)
+        self.query_key_value = nn.Linear(D, 3 * D)
+        self.attention_output = nn.Linear(D, D)
+        self.feed_forward_norm = nn.LayerNorm(D)
+        self.expand = nn.Linear(D, config.d_ff)
+        self.contract = nn.Linear(config.d_ff, D)
+
+    def forward(
+        self, hidden_states: Tensor, mask: Tensor | None, rotation: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """(B, T, D) -> (B, T, D); ``mask`` is (B, 1, 1, T) or None where nothing is padding."""
+        B, T, D = hidden_states.shape
+        projected = self.query_key_value(self.attention_norm(hidden_states))  # (B, T, 3·D)
+        projected = projected.view(B, T, 3, self.num_heads, D // self.num_heads)
+        query_key = rotate(projected[:, :, :2], *rotation)  # (B, T, 2, nh, hs)
+        query, key = query_key.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, nh, T, hs)
+        value = projected[:, :, 2].transpose(1, 2)  # (B, nh, T, hs)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        attended = attended.transpose(1, 2).reshape(B, T, D)  # (B, nh, T, hs) -> (B, T, D)
+        hidden_states = hidden_states + self.attention_output(attended)
+        expanded = F.gelu(self.expand(self.feed_forward_norm(hidden_states)))  # (B, T, F)
+        added: Tensor = hidden_states + self.contract(expanded)  # (B, T, F) -> (B, T, D)
+        return added
+
+
+class TransformerEncoder(Encoder):
+    """(B, T, E) -> (B, T, D) through ``num_layers`` blocks."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        if config.d_model % (2 * config.num_heads):
+            raise ValueError(
+                f"{config.num_heads} heads don't share {config.d_model} features in pairs"
+            )
+        self.config = config
+        self.output_size = config.d_model
+        self.project = nn.Linear(config.input_size, config.d_model)
+        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.num_layers))
+        self.norm = nn.LayerNorm(config.d_model)
+        self.initialize()
+
+    def initialize(self) -> None:
+        """Small weights, smaller still where they feed the residual (GPT-2's 1/sqrt(2·layers))."""
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                into_residual = name.endswith(("attention_output.weight", "contract.weight"))
+                scale = (2 * self.config.num_layers) ** -0.5 if into_residual else 1.0
+                nn.init.xavier_uniform_(parameter, gain=scale)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def forward(
+        self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
+    ) -> Tensor:
+        hidden_states = self.project(embeddings)  # (B, T, E) -> (B, T, D)
+        head_size = self.config.d_model // self.config.num_heads
+        rotation = rotations(embeddings.shape[1], head_size, hidden_states)
+        mask = padding_mask(attention_mask)
+        for block in self.blocks:
+            hidden_states = block(hidden_states, mask, rotation)
+        normed: Tensor = self.norm(hidden_states)
+        return normed
+
+    def flops(self, length: int) -> int:
+        D, layers = self.config.d_model, self.config.num_layers
+        products = self.config.input_size * D + layers * (4 * D * D + 2 * D * self.config.d_ff)
+        return 2 * length * products + layers * 4 * length * length * D
+
+    def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
+        return self.config.num_layers
+
+    def longest_path(self, length: int) -> int:
+        return 1
+
+
+def padding_mask(attention_mask: Tensor) -> Tensor | None:
+    """(B, T) -> (B, 1, 1, T), or None where nothing is padding and attention runs faster bare."""
+    return None if bool(attention_mask.all()) else attention_mask[:, None, None, :]
+
+
+def rotations(length: int, head_size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the angle t·10000^(-2i/hs), (T, 1, 1, hs), in the dtype of ``like``.
+
+    The angles are made in float32: bfloat16 can't tell position 511 from 512.
+    """
+    exponents = torch.arange(0, head_size, 2, dtype=torch.float32, device=like.device) / head_size
+    positions = torch.arange(length, dtype=torch.float32, device=like.device)
+    angles = torch.outer(positions, 10_000.0**-exponents)  # (T, hs / 2)
+    angles = torch.cat((angles, angles), dim=-1)[:, None, None, :]  # (T, 1, 1, hs)
+    return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+
+
+def rotate(vectors: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """Turns each pair (x_i, x_{i + hs/2}) of (B, T, 2, nh, hs) by its position's angle."""
+    first, second = vectors.chunk(2, dim=-1)
+    return vectors * cosines + torch.cat((-second, first), dim=-1) * sines

@@ -1,0 +1,158 @@
+"""One request and its answer, from the edge: who it is, how long it took, what it's counted as.
+
+``Edge`` is the outermost layer. It gives every request an id, turns every exception into a problem
+document, and observes every request once, with the code that was sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
+
+from service.api.errors import MEDIA_TYPE, MethodNotAllowed, NotFound, ServiceError
+from service.observe.metrics import OTHER, Metrics
+from service.observe.timing import now
+
+logger = logging.getLogger("lockstep.api")
+
+_PRINTABLE = re.compile(r"[\x20-\x7e]{1,128}")
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of a request.
+
+    Attributes:
+        id: the client's ``X-Request-ID``, or one made here.
+        route: the path as it was registered, or ``other``.
+        began: when its headers were read, in seconds of ``timing.now``.
+        model: once it is determined.
+        total_seconds: as the answer's ``timing`` has it; None where there is no such answer.
+    """
+
+    id: str
+    route: str
+    began: float
+    model: str = OTHER
+    total_seconds: float | None = None
+
+
+class Edge:
+    """The outermost layer of the application.
+
+    Args:
+        app: everything else.
+        metrics: where requests are counted.
+        routes: paths that are ours and have no parameter.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, routes: Iterable[str]) -> None:
+        self._app, self._metrics, self._routes = app, metrics, frozenset(routes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        exchange = Exchange(
+            request_id(scope["headers"]), path if path in self._routes else OTHER, now()
+        )
+        scope["exchange"] = exchange
+        code = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+                message["headers"].append((b"x-request-id", exchange.id.encode()))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            problem = self._problem(error, exchange)
+            if code:  # the answer has begun: nothing can be added to it
+                raise
+            await send_problem(problem, exchange, send_with_id)
+        finally:
+            seconds = exchange.total_seconds
+            if seconds is None:
+                seconds = now() - exchange.began
+            self._metrics.request(exchange.model, exchange.route, code or 500, seconds)
+
+    def _problem(self, error: Exception, exchange: Exchange) -> ServiceError:
+        match error:
+            case ServiceError():
+                problem = error
+            case HTTPException(status_code=404):
+                problem = NotFound("no such path; the API is under /v1")
+            case HTTPException(status_code=405):
+                problem = MethodNotAllowed((error.headers or {}).get("Allow", ""))
+            case _:
+                problem = ServiceError("something failed here; the log knows more under this id")
+        if problem.status >= 500 and problem.reason is None:
+            # A ServiceError was logged where it arose; anything else is news.
+            unknown = None if isinstance(error, ServiceError) else error
+            logger.error("request %s failed: %s", exchange.id, problem.detail, exc_info=unknown)
+        if problem.reason is not None:
+            self._metrics.rejection(problem.reason)
+        return problem
+
+
+async def raise_on(request: Request, error: Exception) -> Response:
+    """Hands Starlette's own errors (no such route, wrong method) to the edge like any other."""
+    raise error
+
+
+def at_the_edge(
+    routes: list[Route], metrics: Metrics, lifespan: Lifespan[Starlette] | None = None
+) -> Starlette:
+    """An application of these routes behind ``Edge``."""
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Edge, metrics=metrics, routes=[route.path for route in routes])],
+        exception_handlers={HTTPException: raise_on},
+        lifespan=lifespan,
+    )
+
+
+async def send_problem(problem: ServiceError, exchange: Exchange, send: Send) -> None:
+    """Answers with a problem document."""
+    body = problem.body(exchange.id)
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+    ]
+    start = {"type": "http.response.start", "status": problem.status, "headers": headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": body})
+
+
+def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The client's own id if it is 1 to 128 printable ASCII characters, else a new one."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            text = value.decode("latin-1")
+            if _PRINTABLE.fullmatch(text):
+                return text
+    return ulid()
+
+
+def ulid() -> str:
+    """A new id that sorts by time: milliseconds and chance, in Crockford's base 32."""
+    number = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))

@@ -1,0 +1,209 @@
+"""How an API process asks the workers, and how it is answered, on its event loop.
+
+Work that gathers in one turn of the loop leaves as one frame. The end of a connection is the
+worker's death notice: everything it held fails at once, and the link comes back by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from service.engine.errors import DeadlineError, ForwardError, NotReadyError, WorkerLostError
+from service.engine.wire import (
+    Answer,
+    BatchFacts,
+    Cancel,
+    Failure,
+    FrameBuffer,
+    FrameError,
+    FromAPI,
+    Hello,
+    Work,
+    decode_from_worker,
+    frame,
+    pack,
+)
+from service.observe.timing import now
+
+logger = logging.getLogger("lockstep.client")
+
+RETRY_SECONDS = 0.1  # between attempts to reach a worker that isn't there
+DEADLINE_GRACE_SECONDS = 0.25  # what a worker gets to say itself that time is up
+
+
+class WorkerLink(asyncio.Protocol):
+    """One connection to one worker.
+
+    Args:
+        path: the worker's socket.
+        on_hello: told what the worker runs, on each connection.
+        on_batch: told each batch's facts.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        on_hello: Callable[[Hello], None],
+        on_batch: Callable[[BatchFacts], None],
+    ) -> None:
+        self.hello: Hello | None = None
+        self.waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._path, self._on_hello, self._on_batch = path, on_hello, on_batch
+        self._ids = itertools.count()
+        self._outbox: list[FromAPI] = []
+        self._transport: asyncio.Transport | None = None
+        self._frames = FrameBuffer()
+        self._lost = asyncio.Event()
+
+    async def keep(self) -> None:
+        """Connects, and connects again whenever the connection ends; runs until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._lost.clear()
+            try:
+                await loop.create_unix_connection(lambda: self, str(self._path))
+                await self._lost.wait()
+            except OSError:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def ask(self, model: str, schedule: str | None, windows: list[bytes], deadline: float) -> int:
+        """Sends work with the next frame; its future is in ``waiting`` under the id returned."""
+        work = Work(next(self._ids), model, schedule, windows, deadline)
+        self.waiting[work.id] = asyncio.get_running_loop().create_future()
+        self._post(work)
+        return work.id
+
+    def cancel(self, work_id: int) -> None:
+        """Nobody waits for this any more; the worker may already have answered."""
+        if self.waiting.pop(work_id, None) is not None:
+            self._post(Cancel(work_id))
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's isn't a subclass
+        self._frames = FrameBuffer()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for body in self._frames.feed(data):
+                for message in decode_from_worker(body):
+                    self._handle(message)
+        except FrameError as error:
+            logger.error("a worker sent what isn't ours (%s): connecting again", error)
+            self.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        held, self.waiting = self.waiting, {}
+        self.hello, self._transport, self._outbox = None, None, []
+        for future in held.values():
+            if not future.done():
+                future.set_exception(WorkerLostError("the worker ended while it held the request"))
+        self._lost.set()
+
+    def _handle(self, message: Hello | Answer | Failure | BatchFacts) -> None:
+        match message:
+            case Hello():
+                self.hello = message
+                self._on_hello(message)
+            case BatchFacts():
+                self._on_batch(message)
+            case Answer() | Failure():
+                future = self.waiting.pop(message.id, None)
+                if future is None or future.done():
+                    return
+                if isinstance(message, Answer):
+                    future.set_result(message)
+                elif message.reason == "deadline":
+                    future.set_exception(DeadlineError(message.detail))
+                else:
+                    future.set_exception(ForwardError(message.detail))
+
+    def _post(self, message: FromAPI) -> None:
+        if not self._outbox:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outbox.append(message)
+
+    def _flush(self) -> None:
+        messages, self._outbox = self._outbox, []
+        if messages and self._transport is not None:
+            self._transport.write(frame(messages))
+
+
+class Engine:
+    """The workers, as one thing to ask.
+
+    Args:
+        paths: a socket a worker.
+        on_hello: told what a worker runs whenever one is connected.
+        on_batch: told each batch's facts.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        on_hello: Callable[[Hello], None],
+        on_batch: Callable[[BatchFacts], None],
+    ) -> None:
+        self._links = [WorkerLink(path, on_hello, on_batch) for path in paths]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Engine:
+        self._tasks = [asyncio.create_task(link.keep()) for link in self._links]
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for link in self._links:
+            link.close()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*self._tasks)
+
+    @property
+    def hello(self) -> Hello | None:
+        """What a connected worker said of itself; None while there is none."""
+        return next((link.hello for link in self._links if link.hello), None)
+
+    async def infer(
+        self, model: str, schedule: str | None, windows: Sequence[Sequence[int]], deadline: float
+    ) -> tuple[Answer, Hello]:
+        """Logits of each window, from the worker with the least to do.
+
+        Args:
+            model: a served name.
+            schedule: one of the model's, or None.
+            windows: token ids.
+            deadline: in seconds of ``timing.now``.
+
+        Returns:
+            The answer, and who gave it.
+
+        Raises:
+            NotReadyError, WorkerLostError, DeadlineError, ForwardError: there is none, and why.
+        """
+        ready = [link for link in self._links if link.hello is not None]
+        if not ready:
+            raise NotReadyError("no worker is ready")
+        link = min(ready, key=lambda candidate: len(candidate.waiting))
+        hello = link.hello
+        assert hello is not None, "it was a moment ago, and nothing was awaited since"
+        work_id = link.ask(model, schedule, [pack(window) for window in windows], deadline)
+        future = link.waiting[work_id]
+        try:
+            async with asyncio.timeout(deadline - now() + DEADLINE_GRACE_SECONDS):
+                return await future, hello
+        except TimeoutError as error:
+            raise DeadlineError("no answer in time") from error
+        finally:
+            link.cancel(work_id)

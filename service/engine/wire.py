@@ -1,0 +1,199 @@
+"""What crosses the socket between an API process and a worker, and how it is framed.
+
+A frame is four bytes of length, big endian, and a MessagePack list of messages. An API process
+sends ``Work`` and ``Cancel``; a worker sends ``Hello`` once, then ``Answer``, ``Failure`` and
+``BatchFacts``.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+HEADER = struct.Struct(">I")
+MAX_FRAME_BYTES = 256 * 1024 * 1024  # far above any legal request: a larger one is a bug or noise
+
+
+class Work(msgspec.Struct, array_like=True, tag="work", frozen=True):
+    """One request's windows.
+
+    Attributes:
+        id: unique on its connection.
+        model: a served name.
+        schedule: one of the model's, or None.
+        windows: token ids, each packed by ``pack``.
+        deadline: after which it must not be computed, in seconds of ``timing.now``.
+    """
+
+    id: int
+    model: str
+    schedule: str | None
+    windows: list[bytes]
+    deadline: float
+
+
+class Cancel(msgspec.Struct, array_like=True, tag="cancel", frozen=True):
+    """Nobody waits for this work any more."""
+
+    id: int
+
+
+class Ride(msgspec.Struct, array_like=True, frozen=True):
+    """A batch that a request rode in.
+
+    Attributes:
+        forward_seconds: the batch's.
+        rows: windows in it, other requests' included.
+        length: of the longest of them, in tokens: what each was padded to.
+    """
+
+    forward_seconds: float
+    rows: int
+    length: int
+
+
+class Answer(msgspec.Struct, array_like=True, tag="answer", frozen=True):
+    """The logits of one request's windows, and where the worker's time went.
+
+    Attributes:
+        id: of the ``Work``.
+        logits: a row a window, in order.
+        batch_seconds: making and moving tensors, summed over the rides.
+        finished: when the last logits were on the host, in seconds of ``timing.now``.
+        rides: the batches it rode in.
+        sequential_depth: steps its longest window had to wait for.
+    """
+
+    id: int
+    logits: list[list[float]]
+    batch_seconds: float
+    finished: float
+    rides: list[Ride]
+    sequential_depth: int
+
+
+class Failure(msgspec.Struct, array_like=True, tag="failure", frozen=True):
+    """Why there is no answer: ``deadline`` or ``internal``; the detail is for the log."""
+
+    id: int
+    reason: str
+    detail: str
+
+
+class BatchFacts(msgspec.Struct, array_like=True, tag="batch", frozen=True):
+    """One batch's own facts, told to exactly one API process.
+
+    Attributes:
+        model, schedule: what ran.
+        rows: windows in it.
+        tokens: real ones.
+        padding_tokens: the others.
+        batch_seconds: making and moving its tensors.
+        forward_seconds: until its logits were on the host.
+        flops: of its real tokens.
+        sequential_steps: steps that had to wait for one another, padding included.
+    """
+
+    model: str
+    schedule: str | None
+    rows: int
+    tokens: int
+    padding_tokens: int
+    batch_seconds: float
+    forward_seconds: float
+    flops: int
+    sequential_steps: int
+
+
+class ServedModel(msgspec.Struct, array_like=True, frozen=True):
+    """A model as the worker runs it."""
+
+    name: str
+    dtype: str
+    load_seconds: float
+
+
+class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):
+    """A worker's first words on a connection."""
+
+    pid: int
+    device: str
+    torch: str
+    models: list[ServedModel]
+
+
+FromAPI = Work | Cancel
+FromWorker = Hello | Answer | Failure | BatchFacts
+
+_encoder = msgspec.msgpack.Encoder()
+_from_api = msgspec.msgpack.Decoder(list[FromAPI])
+_from_worker = msgspec.msgpack.Decoder(list[FromWorker])
+
+
+class FrameError(ValueError):
+    """The other side sent something that isn't a frame of ours."""
+
+
+def frame(messages: Sequence[FromAPI | FromWorker]) -> bytes:
+    """Messages as one frame."""
+    body = _encoder.encode(messages)
+    return HEADER.pack(len(body)) + body
+
+
+def decode_from_api(body: bytes) -> list[FromAPI]:
+    """What an API process said. Raises FrameError."""
+    try:
+        return _from_api.decode(body)
+    except msgspec.DecodeError as error:
+        raise FrameError(str(error)) from error
+
+
+def decode_from_worker(body: bytes) -> list[FromWorker]:
+    """What a worker said. Raises FrameError."""
+    try:
+        return _from_worker.decode(body)
+    except msgspec.DecodeError as error:
+        raise FrameError(str(error)) from error
+
+
+def frame_length(header: bytes | bytearray) -> int:
+    """Bytes that follow a header. Raises FrameError if no frame of ours is so long."""
+    if len(header) < HEADER.size:
+        raise FrameError("a header was cut off")
+    (length,) = HEADER.unpack(header)
+    if length > MAX_FRAME_BYTES:
+        raise FrameError(f"a frame of {length} bytes")
+    return int(length)
+
+
+class FrameBuffer:
+    """Bytes as they arrive, to whole frames' bodies."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Adds bytes; gives the bodies of the frames that are now whole. Raises FrameError."""
+        self._pending += data
+        while len(self._pending) >= HEADER.size:
+            end = HEADER.size + frame_length(self._pending[: HEADER.size])
+            if len(self._pending) < end:
+                return
+            body = bytes(self._pending[HEADER.size : end])
+            del self._pending[:end]
+            yield body
+
+
+def pack(window: Sequence[int]) -> bytes:
+    """Token ids as int32, native order: both sides are on one machine."""
+    return array("i", window).tobytes()
+
+
+def unpack(packed: bytes) -> list[int]:
+    """The inverse of ``pack``."""
+    ids = array("i")
+    ids.frombytes(packed)
+    return ids.tolist()

@@ -1,0 +1,149 @@
+"""The worker process: one ``LitAPI`` that holds every model, on a loop of ours.
+
+LitServe starts the process, calls ``setup`` and then the loop's ``run``, starts it again when it
+dies, and ends it. Its queues are not used: work comes over a Unix socket (DESIGN: why).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import litserve
+from litserve.loops.base import LitLoop
+
+from service.engine.batcher import BatchLimits
+from service.engine.connections import Listener
+from service.engine.inbox import Inbox, WaitingWindow
+from service.engine.lifeline import end_with_parent
+from service.engine.wire import BatchFacts, Hello, Ride, ServedModel
+from service.observe.timing import now
+
+if TYPE_CHECKING:
+    from service.engine.compute import Compute
+
+logger = logging.getLogger("lockstep.worker")
+
+IDLE_SECONDS = 0.5  # between looks at whether to stop
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerOptions:
+    """What a worker needs of the settings; crosses to its process."""
+
+    weights: Path
+    models: tuple[str, ...]
+    device: str
+    dtype: str
+    threads: int
+    max_batch_tokens: int
+    sockets: Path
+    log_level: str
+
+
+def socket_path(folder: Path, worker: int) -> Path:
+    """Where worker number ``worker`` listens."""
+    return folder / f"worker-{worker}.sock"
+
+
+class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types
+    """Loads the models; the loop does the rest."""
+
+    def __init__(self, options: WorkerOptions) -> None:
+        super().__init__(loop=WorkerLoop())
+        self.options = options
+        self.compute: Compute | None = None
+        self.stopping = False
+
+    def setup(self, device: str) -> None:
+        """In the new process. A signal to the group is for the parent, which ends workers last."""
+        end_with_parent()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._stop)
+        logging.basicConfig(
+            level=self.options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
+        )
+        # Only here: an API process and the parent never pay for torch.
+        from service.engine.compute import Compute
+
+        options = self.options
+        # Our own setting decides the device: LitServe's choice depends on torch being imported.
+        self.compute = Compute(
+            options.weights, options.models, options.device, options.dtype, options.threads
+        )
+
+    def predict(self, x: Any, **kwargs: Any) -> Any:
+        """LitServe asks for one; work never passes through it."""
+        raise RuntimeError("work comes over the socket")
+
+    def _stop(self, signum: int, frame: Any) -> None:
+        self.stopping = True
+
+
+class WorkerLoop(LitLoop):  # type: ignore[misc]  # litserve ships no types
+    """Takes batches from the inbox and runs them, until told to stop and nobody is connected."""
+
+    def run(self, lit_api: WorkerAPI, device: str, worker_id: int, *unused: Any) -> None:
+        compute, options = lit_api.compute, lit_api.options
+        assert compute is not None, "setup comes first"
+        inbox = Inbox(BatchLimits(options.max_batch_tokens))
+        path = socket_path(options.sockets, worker_id)
+        listener = Listener(path, inbox, _hello(compute))
+        while not (lit_api.stopping and listener.connections == 0):
+            batch = inbox.take(timeout=IDLE_SECONDS)
+            if batch:
+                run_batch(compute, inbox, batch)
+        sys.exit(0)
+
+
+def run_batch(compute: Compute, inbox: Inbox, batch: list[WaitingWindow]) -> None:
+    """Runs a batch and answers it. If it fails, its windows run alone: one bad one fails alone."""
+    picked = now()
+    model, schedule = batch[0].model, batch[0].schedule
+    lengths = [window.length for window in batch]
+    try:
+        result = compute.run(model, schedule, [window.ids for window in batch])
+    except Exception as error:
+        if len(batch) > 1:
+            for window in batch:
+                run_batch(compute, inbox, [window])
+            return
+        logger.exception("a forward of %s failed on %d tokens", model, lengths[0])
+        inbox.fail(batch[0], "internal", repr(error))
+        return
+    batch_seconds = result.on_device - picked
+    forward_seconds = result.finished - result.on_device
+    depths = [compute.sequential_depth(model, length, schedule) for length in lengths]
+    facts = BatchFacts(
+        model=model,
+        schedule=schedule,
+        rows=len(batch),
+        tokens=sum(lengths),
+        padding_tokens=max(lengths) * len(batch) - sum(lengths),
+        batch_seconds=batch_seconds,
+        forward_seconds=forward_seconds,
+        flops=sum(compute.flops(model, length) for length in lengths),
+        sequential_steps=max(depths),
+    )
+    batch[0].pending.reply(facts)
+    ride = Ride(forward_seconds, len(batch), max(lengths))
+    inbox.finish(batch, result.logits, ride, batch_seconds, depths, result.finished)
+
+
+def _hello(compute: Compute) -> Hello:
+    import torch
+
+    return Hello(
+        pid=os.getpid(),
+        device=str(compute.device),
+        torch=str(torch.__version__),
+        models=[
+            ServedModel(name, model.dtype, model.load_seconds)
+            for name, model in compute.models.items()
+        ],
+    )

@@ -1,0 +1,99 @@
+"""The flags of ``lockstep train``; what training does is tested in tests/training."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cli import train
+from cli.common import WEIGHTS
+from cli.main import main
+from cli.train import model_name, weighted_source
+from models.checkpoint import load_predictor
+from tests.training.test_run import write_rows
+from training.recipes import RECIPES, Recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("a/train.tsv", ("a/train.tsv", 1.0)),
+        ("a/train.tsv=2", ("a/train.tsv", 2.0)),
+        ("a=b/train.tsv=0.5", ("a=b/train.tsv", 0.5)),
+        ("a=b/train.tsv", ("a=b/train.tsv", 1.0)),
+        ("owner/name:train=3", ("owner/name:train", 3.0)),
+    ],
+)
+def test_source_may_end_in_a_weight(text: str, source: tuple[str, float]) -> None:
+    assert weighted_source(text) == source
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf"])
+def test_weight_that_means_nothing_is_refused(weight: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="above 0"):
+        weighted_source(f"a.tsv={weight}")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "wordpiece", "a b", "été"])
+def test_name_that_cant_be_a_folder_is_refused(name: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="not a name"):
+        model_name(name)
+    assert model_name("lstm-v1.2_own") == "lstm-v1.2_own"
+
+
+def test_every_recipe_setting_is_a_flag() -> None:
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    for field in fields(Recipe):
+        flag = f"--{field.name.replace('_', '-')}"
+        value = getattr(parser.parse_args(["lstm", "--data=a", flag, "3"]), field.name)
+        assert (value, type(value).__name__) == (3, field.type)
+
+
+def test_every_flag_and_recipe_is_documented() -> None:
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    page = (WEIGHTS.parent / "docs" / "training.md").read_text(encoding="utf-8")
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    assert [flag for flag in flags if f"| `{flag}" not in page] == ["-h", "--help"]
+    for name, recipe in RECIPES.items():
+        rate = np.format_float_scientific(recipe.learning_rate, trim="-", exp_digits=1)
+        assert f"| `{name}` | {rate} | {recipe.passes} |" in page
+
+
+def test_train_writes_a_model_of_ones_own(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_rows(tmp_path / "own" / "train.csv", count=30)
+    command = ["train", "lstm", f"--data={data}=2", "--name=mine", "--labels=good, fair,bad"]
+    command += [f"--weights={weights}", f"--work={tmp_path / 'work'}", "--precision=float32"]
+    assert main([*command, "--passes=1", "--slices=1"]) == 0
+    folder, _ = load_predictor(weights, "mine")
+    assert folder.labels == ("good", "fair", "bad")
+    assert folder.card["training"]["command"].startswith("lockstep train lstm --data=")
+    assert "lockstep evaluate mine" in capsys.readouterr().out
+
+
+def test_train_goes_on_only_with_the_same_run(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_rows(tmp_path / "own" / "train.csv", count=30)
+    command = ["train", "lstm", f"--data={data}", f"--weights={weights}", "--precision=float32"]
+    command += [f"--work={tmp_path / 'work'}", "--slices=1"]
+    assert main([*command, "--passes=1"]) == 0
+    assert main([*command, "--passes=2"]) == 2
+    assert "--restart" in capsys.readouterr().err
+    assert main([*command, "--passes=2", "--restart"]) == 0
+
+
+def test_only_minilm_starts_from_pretrained_weights(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_rows(tmp_path / "own" / "train.csv", count=30)
+    command = ["train", "lstm", f"--data={data}", f"--weights={weights}", "--pretrained"]
+    assert main([*command, "--precision=float32"]) == 2
+    assert "lockstep train: " in capsys.readouterr().err

@@ -1,0 +1,16 @@
+"""What tests in several folders share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.launch import Service
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The whole service with the shipped weights and the default settings, one for all tests."""
+    with Service(log=tmp_path_factory.mktemp("service") / "log") as running:
+        yield running

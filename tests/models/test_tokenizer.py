@@ -1,0 +1,90 @@
+"""The shipped tokenizer: what reaches a model from what a person wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.common import WEIGHTS
+from models.errors import CheckpointError, TextError
+from models.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.load(WEIGHTS / "wordpiece")
+
+
+def ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    return tokenizer.encode([text])[0].ids
+
+
+def test_tokens_stand_between_the_special_ones(tokenizer: Tokenizer) -> None:
+    read = ids(tokenizer, "a film")
+    assert (read[0], read[-1]) == (tokenizer.start_id, tokenizer.end_id) == (101, 102)
+    assert read[1:-1] == [1037, 2143]  # a, film: MiniLM's own numbers
+
+
+@pytest.mark.parametrize("html", ["<br>", "<br/>", "<br />", "<br /><br />", "\n", "\t \n"])
+def test_tokens_are_clean_of_breaks(tokenizer: Tokenizer, html: str) -> None:
+    assert ids(tokenizer, f"Good.{html}Film") == ids(tokenizer, "Good. Film")
+
+
+def test_tokens_ignore_case_and_accents(tokenizer: Tokenizer) -> None:
+    assert ids(tokenizer, "CAFÉ Noir") == ids(tokenizer, "cafe noir")
+
+
+def test_unknown_tokens_are_counted(tokenizer: Tokenizer) -> None:
+    tokens = tokenizer.encode(["fine", "fine \U0001f9a4 film \u1681\u1682"])
+    assert [one.unknown for one in tokens] == [0, 2]
+    assert tokens[1].ids.count(tokenizer.unknown_id) == 2
+
+
+def test_special_tokens_cant_be_written_by_hand(tokenizer: Tokenizer) -> None:
+    read = ids(tokenizer, "a [SEP] b [PAD] c [MASK] d [CLS] [UNK]")
+    special = {tokenizer.start_id, tokenizer.end_id, tokenizer.padding_id, tokenizer.mask_id}
+    assert not special & set(read[1:-1])
+    assert tokenizer.unknown_id not in read
+
+
+def test_long_text_is_neither_cut_nor_padded(tokenizer: Tokenizer) -> None:
+    lengths = [len(tokens.ids) for tokens in tokenizer.encode(["film " * 10_000, "film"])]
+    assert lengths == [10_002, 3]
+
+
+@pytest.mark.parametrize(
+    "text", ["مرحبا بالعالم", "שלום", "おもしろい", "fine\x00film", "ﬁne 👍🏽"]
+)
+def test_other_scripts_and_control_characters_are_read(tokenizer: Tokenizer, text: str) -> None:
+    assert len(ids(tokenizer, text)) > 2
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\t", "\x00\x01", "<br />", "\u200b"])
+def test_blank_text_is_refused_by_its_index(tokenizer: Tokenizer, text: str) -> None:
+    with pytest.raises(TextError, match="text 1 is empty") as caught:
+        tokenizer.encode(["fine", text])
+    assert caught.value.index == 1
+
+
+@pytest.mark.parametrize("text", ["\ud800", "fine \udfff film"])
+def test_unpaired_surrogate_is_refused_by_its_index(tokenizer: Tokenizer, text: str) -> None:
+    with pytest.raises(TextError, match="text 2 holds an unpaired surrogate") as caught:
+        tokenizer.encode(["fine", "film", text])
+    assert caught.value.index == 2
+
+
+def test_no_texts_are_no_tokens(tokenizer: Tokenizer) -> None:
+    assert tokenizer.encode([]) == []
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json can't be read"):
+        Tokenizer.load(tmp_path)
+
+
+def test_tokenizer_without_special_tokens_is_refused(tmp_path: Path) -> None:
+    text = '{"version":"1.0","model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"a"}}'
+    (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"no \[CLS\] token"):
+        Tokenizer.load(tmp_path)

@@ -1,0 +1,1 @@
+"""Against real parts, not stand-ins for them: `make parts` installs what these need."""

@@ -1,0 +1,113 @@
+"""The edge: ids, problem documents, and one observation a request."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from service.api.errors import Busy
+from service.api.exchange import Edge, at_the_edge, ulid
+from service.observe.metrics import Metrics
+
+
+async def fine(request: Request) -> Response:
+    return PlainTextResponse("fine")
+
+
+async def broken(request: Request) -> Response:
+    raise ZeroDivisionError("a secret of ours")
+
+
+async def busy(request: Request) -> Response:
+    raise Busy("too many")
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics({}, ["/fine", "/broken", "/busy"])
+
+
+@pytest.fixture
+def client(metrics: Metrics) -> TestClient:
+    routes = [Route(f"/{f.__name__}", f, methods=["GET"]) for f in (fine, broken, busy)]
+    return TestClient(at_the_edge(routes, metrics))
+
+
+def counted(metrics: Metrics, route: str, code: int) -> float | None:
+    labels = {"model": "other", "route": route, "code": str(code)}
+    return metrics.registry.get_sample_value("lockstep_request_duration_seconds_count", labels)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status", "code", "route"),
+    [
+        ("/broken", "GET", 500, "internal", "/broken"),
+        ("/busy", "GET", 429, "busy", "/busy"),
+        ("/nowhere", "GET", 404, "not_found", "other"),
+        ("/fine", "POST", 405, "method_not_allowed", "/fine"),
+    ],
+)
+def test_error_is_a_problem_counted_once(
+    client: TestClient, metrics: Metrics, path: str, method: str, status: int, code: str, route: str
+) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert set(problem) == {"type", "title", "status", "detail", "code", "request_id"}
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert counted(metrics, route, status) == 1
+
+
+def test_server_fault_is_not_told_to_the_client(client: TestClient) -> None:
+    assert "secret" not in client.get("/broken").text
+
+
+def test_rejection_is_counted_by_reason(client: TestClient, metrics: Metrics) -> None:
+    assert client.get("/busy").headers["retry-after"] == "1"
+    assert metrics.registry.get_sample_value("lockstep_rejections_total", {"reason": "busy"}) == 1
+
+
+def test_method_not_allowed_names_those_that_are(client: TestClient) -> None:
+    assert "GET" in client.post("/fine").headers["allow"]
+
+
+def test_request_id_is_taken_when_it_is_plain(client: TestClient) -> None:
+    answer = client.get("/fine", headers={"X-Request-ID": "mine 42"})
+    assert answer.headers.get_list("x-request-id") == ["mine 42"]
+
+
+@pytest.mark.parametrize("hostile", [b"", b"x" * 129, b"caf\xe9", b"tab\there"])
+def test_hostile_request_id_is_replaced(client: TestClient, hostile: bytes) -> None:
+    answer = client.get("/fine", headers=[(b"x-request-id", hostile)])
+    assert len(answer.headers["x-request-id"]) == 26
+
+
+def test_made_ids_are_distinct_and_sort_by_time() -> None:
+    ids = [ulid() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert all(len(made) == 26 for made in ids)
+    assert [made[:9] for made in ids] == sorted(made[:9] for made in ids)
+
+
+def test_answer_that_has_begun_is_not_begun_again(metrics: Metrics) -> None:
+    async def half(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("midway")
+
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/fine", "headers": []}
+    with pytest.raises(RuntimeError, match="midway"):
+        asyncio.run(Edge(half, metrics, ["/fine"])(scope, None, send))  # type: ignore[arg-type]
+    assert len(sent) == 1

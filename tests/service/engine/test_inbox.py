@@ -1,0 +1,87 @@
+"""What a worker holds: joined answers, deadlines, cancellations, failures."""
+
+from __future__ import annotations
+
+from service.engine.batcher import BatchLimits
+from service.engine.inbox import Inbox, WaitingWindow
+from service.engine.wire import Answer, Cancel, Failure, FromAPI, FromWorker, Ride, Work, pack
+from service.observe.timing import now
+
+API = object()  # a connection
+FAR = 1e12
+
+
+class Sent(list[FromWorker]):
+    """What a connection was sent."""
+
+
+def inbox_with(*messages: FromAPI) -> tuple[Inbox, Sent]:
+    inbox, sent = Inbox(BatchLimits(padded_tokens=64)), Sent()
+    inbox.put(API, list(messages), sent.append)
+    return inbox, sent
+
+
+def work(work_id: int, *lengths: int, deadline: float = FAR) -> Work:
+    return Work(work_id, "lstm", None, [pack([1] * length) for length in lengths], deadline)
+
+
+def finish(inbox: Inbox, batch: list[WaitingWindow], at: float = 1.0) -> None:
+    ride = Ride(0.5, len(batch), max(window.length for window in batch))
+    logits = [[float(window.index)] for window in batch]
+    depths = [2 * window.length for window in batch]
+    inbox.finish(batch, logits, ride, 0.25, depths, at)
+
+
+def test_batch_joins_two_requests_and_answers_both() -> None:
+    inbox, sent = inbox_with(work(1, 4), work(2, 5))
+    finish(inbox, inbox.take(0))
+    assert sent == [
+        Answer(1, [[0.0]], 0.25, 1.0, [Ride(0.5, 2, 5)], 8),
+        Answer(2, [[0.0]], 0.25, 1.0, [Ride(0.5, 2, 5)], 10),
+    ]
+
+
+def test_request_over_several_batches_is_answered_once_and_joined() -> None:
+    inbox, sent = inbox_with(work(1, 4, 40, 5))
+    finish(inbox, inbox.take(0), at=1.0)
+    assert not sent
+    finish(inbox, inbox.take(0), at=2.0)
+    rides = [Ride(0.5, 2, 5), Ride(0.5, 1, 40)]
+    assert sent == [Answer(1, [[0.0], [1.0], [2.0]], 0.5, 2.0, rides, 80)]
+    assert inbox.take(0) == []
+
+
+def test_request_past_its_deadline_is_never_computed() -> None:
+    inbox, sent = inbox_with(work(1, 4, 40, deadline=now() - 1))
+    assert inbox.take(0) == []
+    assert [(m.id, m.reason) for m in sent if isinstance(m, Failure)] == [(1, "deadline")]
+
+
+def test_cancelled_request_is_never_computed_nor_answered() -> None:
+    inbox, sent = inbox_with(work(1, 4), work(2, 4), Cancel(1))
+    batch = inbox.take(0)
+    assert [window.pending.work.id for window in batch] == [2]
+    assert not sent
+
+
+def test_gone_connection_is_forgotten() -> None:
+    inbox, sent = inbox_with(work(1, 4))
+    inbox.forget(API)
+    assert inbox.take(0) == []
+    assert not sent
+
+
+def test_failed_window_fails_its_request_once() -> None:
+    inbox, sent = inbox_with(work(1, 4, 5))
+    batch = inbox.take(0)
+    inbox.fail(batch[0], "internal", "why")
+    inbox.fail(batch[1], "internal", "why")
+    assert sent == [Failure(1, "internal", "why")]
+
+
+def test_ids_of_two_connections_do_not_meet() -> None:
+    inbox, sent = inbox_with(work(1, 4))
+    others = Sent()
+    inbox.put(object(), [work(1, 5)], others.append)
+    finish(inbox, inbox.take(0))
+    assert len(sent) == len(others) == 1

@@ -1,0 +1,48 @@
+"""Talking to a running service in a test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from tests.launch import Service
+
+REVIEW = "A slow start, but by the end I was in tears. Wonderful."
+TIMEOUT_SECONDS = 60  # tells an answer from a hang, on a machine however slow
+
+
+def post(service: Service, path: str = "/v1/classify", **body: Any) -> httpx.Response:
+    return httpx.post(service.base_url + path, json=body, timeout=TIMEOUT_SECONDS)
+
+
+def post_raw(service: Service, content: bytes, **headers: str) -> httpx.Response:
+    """A body as it is, to ``/v1/classify``."""
+    sent = {"content-type": "application/json"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
+    return httpx.post(
+        f"{service.base_url}/v1/classify", content=content, headers=sent, timeout=TIMEOUT_SECONDS
+    )
+
+
+def get(service: Service, path: str) -> httpx.Response:
+    return httpx.get(service.base_url + path, timeout=TIMEOUT_SECONDS)
+
+
+def problem(response: httpx.Response) -> dict[str, Any]:
+    """The body of an error, checked for the form that every error has."""
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert {"type", "title", "status", "detail", "code", "request_id"} <= set(body)
+    assert body["status"] == response.status_code
+    assert body["request_id"] == response.headers["x-request-id"]
+    return body
+
+
+def sample(service: Service, series: str) -> float:
+    """One sample of ``/metrics``, by the start of its line; 0 where it isn't there."""
+    for line in get(service, "/metrics").text.splitlines():
+        if line.startswith(series + " "):
+            return float(line.rpartition(" ")[2])
+    return 0.0

@@ -1,0 +1,121 @@
+"""Bad input on the running service: each a clear error in the documented form."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.launch import Service
+from tests.service.http import TIMEOUT_SECONDS, get, post, post_raw, problem, sample
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (b'{"inputs": ', 400, "not_json"),
+        (b'{"inputs": "\\ud83d alone"}', 400, "not_json"),
+        (b"\xff\xfe\x00", 400, "not_json"),
+        (b"", 400, "not_json"),
+        (b"[1, 2]", 422, "invalid"),
+        (b'{"inputs": 5}', 422, "invalid"),
+        (b'{"inputs": "a", "modle": "lstm"}', 422, "invalid"),
+        (b'{"inputs": "a", "schedule": "serial"}', 422, "invalid"),
+        (b'{"inputs": "a", "model": "gpt"}', 404, "model_not_found"),
+    ],
+)
+def test_bad_body_is_a_problem(service: Service, content: bytes, status: int, code: str) -> None:
+    response = post_raw(service, content)
+    assert (response.status_code, problem(response)["code"]) == (status, code)
+
+
+def test_unknown_model_names_the_known_ones(service: Service) -> None:
+    detail = problem(post(service, inputs="a", model="gpt"))["detail"]
+    assert all(name in detail for name in ("lstm", "transformer", "minilm"))
+
+
+@pytest.mark.parametrize("blank", ["", "   \n", "\x00", "<br /><br />"])
+def test_empty_text_is_named_by_its_index(service: Service, blank: str) -> None:
+    body = problem(post(service, inputs=["fine", "good", blank], model="lstm"))
+    assert body["errors"][0]["loc"] == ["inputs", 2]
+    assert "empty" in body["detail"]
+
+
+def test_one_wrong_item_is_named_by_its_index(service: Service) -> None:
+    body = problem(post(service, inputs=["fine", 5, "good"], model="lstm"))
+    assert [error["loc"] for error in body["errors"]] == [["inputs", 1]]
+
+
+def test_text_past_the_token_limit_is_refused(service: Service) -> None:
+    response = post(service, inputs=["short", "word " * 20_000], model="lstm")
+    body = problem(response)
+    assert (response.status_code, body["code"]) == (413, "text_too_long")
+    assert body["errors"][0]["loc"] == ["inputs", 1]
+
+
+def test_too_many_texts_are_refused(service: Service) -> None:
+    response = post(service, inputs=["fine"] * 129, model="lstm")
+    assert response.status_code == 422
+    assert "128" in problem(response)["detail"]
+
+
+def test_body_past_the_limit_is_refused(service: Service) -> None:
+    response = post_raw(service, b'{"inputs": "' + b"a" * 8_000_000 + b'"}')
+    assert (response.status_code, problem(response)["code"]) == (413, "body_too_large")
+
+
+def test_other_content_type_is_refused(service: Service) -> None:
+    response = post_raw(service, b"inputs=fine", content_type="application/x-www-form-urlencoded")
+    assert (response.status_code, problem(response)["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/info", "/predict", "/shutdown", "/docs", "/openapi.json", "/v1"]
+)
+def test_no_other_route_exists(service: Service, path: str) -> None:
+    assert problem(get(service, path))["code"] == "not_found"
+
+
+def test_wrong_method_names_the_right_one(service: Service) -> None:
+    response = get(service, "/v1/classify")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert problem(response)["code"] == "method_not_allowed"
+
+
+def test_deadline_that_cannot_be_met_is_a_504(service: Service) -> None:
+    response = post(service, inputs="word " * 5000, model="lstm", timeout_ms=0.01)
+    assert (response.status_code, problem(response)["code"]) == (504, "deadline_exceeded")
+
+
+def test_bad_item_does_not_harm_others_in_flight(service: Service) -> None:
+    async def both() -> list[int]:
+        async with httpx.AsyncClient(base_url=service.base_url, timeout=TIMEOUT_SECONDS) as client:
+            bodies: list[dict[str, Any]] = [
+                {"inputs": "good", "model": "lstm"},
+                {"inputs": "", "model": "lstm"},
+            ]
+            asked = [client.post("/v1/classify", json=bodies[n % 2]) for n in range(40)]
+            return [answer.status_code for answer in await asyncio.gather(*asked)]
+
+    assert asyncio.run(both()) == [200, 422] * 20
+
+
+def test_rejections_are_counted_by_reason_and_code(service: Service) -> None:
+    reason = 'lockstep_rejections_total{reason="invalid"}'
+    labels = 'code="422",model="other",route="/v1/classify"'
+    count = f"lockstep_request_duration_seconds_count{{{labels}}}"
+    before = sample(service, reason), sample(service, count)
+    post(service, inputs=5)
+    assert (sample(service, reason), sample(service, count)) == (before[0] + 1, before[1] + 1)
+
+
+def test_body_that_stops_halfway_is_answered(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=TIMEOUT_SECONDS) as sock:
+        sock.sendall(
+            b"POST /v1/classify HTTP/1.1\r\nhost: localhost\r\n"
+            b"content-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+        )
+        assert sock.recv(200).startswith(b"HTTP/1.1 408 ")

@@ -1,0 +1,59 @@
+"""The README's table against the shipped cards, and the cards against the code."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from models import checkpoint, cost
+from models import folder as folders
+from models.registry import ARCHITECTURES
+from service.settings import SHIPPED_WEIGHTS
+from tests.launch import ROOT
+
+CARDS = folders.discover(SHIPPED_WEIGHTS)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ROWS = {
+    cells[0].strip("` "): [cell.strip() for cell in cells]
+    for line in README.splitlines()
+    if line.startswith("| `")
+    for cells in [line.strip("|").split("|")]
+}
+
+
+def test_every_architecture_is_shipped_and_in_the_table() -> None:
+    assert set(CARDS) == set(ARCHITECTURES) == set(ROWS)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_table_says_what_the_card_says(name: str) -> None:
+    card = CARDS[name].card
+    sst2, imdb = (card["accuracy"][data]["accuracy"] for data in ("sst2/dev", "imdb/dev"))
+    assert ROWS[name][-2:] == [f"{100 * sst2:.1f}", f"{100 * imdb:.1f}"]
+    assert ROWS[name][2] == f"{card['cost']['parameters']['encoder'] / 1e6:.2f} M"
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_card_says_what_the_code_computes(name: str) -> None:
+    embedding = checkpoint.load_embedding(SHIPPED_WEIGHTS / folders.WORDPIECE)
+    classifier = checkpoint.load(CARDS[name], embedding)
+    assert CARDS[name].card["cost"] == cost.cost(classifier).to_dict()
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_card_tells_how_each_figure_was_made(name: str) -> None:
+    card = CARDS[name].card
+    assert card["training"]["command"].startswith(f"lockstep train {name}")
+    for evaluation in card["accuracy"].values():
+        assert evaluation["command"].startswith(f"lockstep evaluate {name}")
+        confusion = evaluation["confusion"]
+        right = sum(confusion[label][label] for label in range(len(confusion)))
+        assert right / evaluation["rows"] == pytest.approx(evaluation["accuracy"], abs=1e-4)
+    assert not re.search(r"/(home|root|tmp|work)/", str(card))
+
+
+def test_shipped_weights_are_small_and_hold_no_pickle() -> None:
+    files = [path for path in SHIPPED_WEIGHTS.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 120_000_000
+    assert {path.suffix for path in files} == {".json", ".safetensors"}

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from models.checkpoint import load_predictor
+from models.predict import Prediction
+from models.verdict import Verdict
+from models.windows import PreparedText
+from tests.small import write_model
+from training.data import DataError, DataSet, Row
+from training.evaluate import Evaluation, evaluate
+
+LABELS = ("bad", "fair", "good")
+
+
+def predictor(*answers: tuple[str, float]) -> Mock:
+    """Answers as told, whatever the texts."""
+    stub = Mock()
+    stub.classifier.config.labels = LABELS
+    prepared = PreparedText(([2, 3],), 2, 0, truncated=False)
+    stub.predict.return_value = [
+        Prediction(Verdict(label, score, {}), prepared) for label, score in answers
+    ]
+    return stub
+
+
+def scored() -> Evaluation:
+    data = DataSet(
+        "own/test", [Row(str(n), label) for n, label in enumerate(["0", "bad", "1", "2"])]
+    )
+    return evaluate(predictor(("bad", 1.0), ("good", 0.5), ("fair", 1.0), ("good", 1.0)), data)
+
+
+def test_evaluation_is_right_on_a_hand_example() -> None:
+    evaluation = scored()
+    assert (evaluation.rows, evaluation.accuracy) == (4, 0.75)
+    assert evaluation.confusion == [[1, 0, 1], [0, 1, 0], [0, 0, 1]]
+    assert evaluation.f1 == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)
+    assert evaluation.calibration_error == pytest.approx(0.5 / 4)
+
+
+def test_table_names_every_label() -> None:
+    table = scored().table()
+    assert "own/test: 4 rows" in table
+    assert "accuracy            75.00%" in table
+    assert [line.split()[0] for line in table.splitlines()[-3:]] == list(LABELS)
+
+
+def test_card_entry_is_rounded_and_plain() -> None:
+    entry = scored().to_dict()
+    assert "data" not in entry
+    assert entry["f1"] == 0.7778
+    assert entry["labels"] == ["bad", "fair", "good"]
+
+
+def test_label_that_is_nowhere_counts_as_nothing() -> None:
+    data = DataSet("own/test", [Row("a", "bad")])
+    assert evaluate(predictor(("bad", 1.0)), data).f1 == pytest.approx(1 / 3)
+
+
+def test_label_the_model_doesnt_know_is_refused() -> None:
+    with pytest.raises(DataError, match="'maybe'"):
+        evaluate(predictor(("bad", 1.0)), DataSet("own/test", [Row("a", "maybe")]))
+
+
+def test_evaluation_runs_a_real_model(weights: Path) -> None:
+    write_model(weights)
+    _, real = load_predictor(weights, "lstm")
+    evaluation = evaluate(real, DataSet("a/b", [Row("great film", "1"), Row("dull", "0")]))
+    assert sum(map(sum, evaluation.confusion)) == 2

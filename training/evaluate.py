@@ -1,0 +1,85 @@
+"""How good a model is on labelled texts it hasn't seen, read whole, as the service reads them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from models.predict import Predictor
+from training.calibrate import expected_calibration_error
+from training.data import DataSet, label_index
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores on one data set.
+
+    Attributes:
+        data: the set's name.
+        rows: texts scored.
+        accuracy: share of texts whose label is right.
+        f1: harmonic mean of precision and recall, averaged over the labels.
+        calibration_error: expected, 15 bins of equal mass, after temperature scaling.
+        labels: names of the rows and columns of the confusion matrix.
+        confusion: texts by true label (row) and predicted label (column).
+    """
+
+    data: str
+    rows: int
+    accuracy: float
+    f1: float
+    calibration_error: float
+    labels: tuple[str, ...]
+    confusion: list[list[int]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a card: everything but the name, rounded to what the number of rows supports."""
+        values = asdict(self)
+        del values["data"]
+        for key in ("accuracy", "f1", "calibration_error"):
+            values[key] = round(values[key], 4)
+        return values | {"labels": list(self.labels)}
+
+    def table(self) -> str:
+        """A few lines for a terminal."""
+        width = max(len(label) for label in self.labels) + 2
+        lines = [
+            f"{self.data}: {self.rows} rows",
+            f"  accuracy           {self.accuracy:7.2%}",
+            f"  F1 (macro)         {self.f1:7.2%}",
+            f"  calibration error  {self.calibration_error:7.2%}",
+            "  confusion (rows: true, columns: predicted)",
+            "  " + " " * width + "".join(f"{label:>{width}}" for label in self.labels),
+        ]
+        for label, counts in zip(self.labels, self.confusion, strict=True):
+            lines.append(f"  {label:>{width}}" + "".join(f"{count:>{width}}" for count in counts))
+        return "\n".join(lines)
+
+
+def evaluate(predictor: Predictor, data: DataSet) -> Evaluation:
+    """Scores a model on a data set."""
+    labels = predictor.classifier.config.labels
+    predictions = predictor.predict([row.text for row in data.rows])
+    truth = torch.tensor([label_index(row.label, labels) for row in data.rows])
+    predicted = torch.tensor([labels.index(p.verdict.label) for p in predictions])
+    confidences = torch.tensor([p.verdict.score for p in predictions])
+    correct = predicted == truth
+    confusion = torch.zeros(len(labels), len(labels), dtype=torch.int64)
+    confusion.index_put_((truth, predicted), torch.ones_like(truth), accumulate=True)
+    return Evaluation(
+        data=data.name,
+        rows=len(data.rows),
+        accuracy=float(correct.float().mean()),
+        f1=_macro_f1(confusion),
+        calibration_error=expected_calibration_error(confidences, correct),
+        labels=labels,
+        confusion=confusion.tolist(),
+    )
+
+
+def _macro_f1(confusion: torch.Tensor) -> float:
+    hits = confusion.diagonal().float()
+    # 2·TP / (2·TP + FP + FN); a label that is neither present nor predicted counts 0.
+    return float((2 * hits / (confusion.sum(0) + confusion.sum(1)).clamp(min=1)).mean())
