@@ -38,7 +38,7 @@ logger = logging.getLogger("lockstep.server")
 
 WORKERS = 1
 API_PROCESSES = 1
-WATCH_SECONDS = 0.2  # how soon a dead worker is noticed
+RESTART_SECONDS = 0.2  # between a worker's death and the next one's start
 
 
 def serve(settings: Settings) -> int:
@@ -117,7 +117,6 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
         sockets = [socket_path(runtime, worker) for worker in range(WORKERS)]
         self.app = create_app(settings, catalogue, sockets)
         self.uvicorn_graceful_timeout = settings.drain_timeout_ms // 1000
-        self.monitor_internal = WATCH_SECONDS
         self.failed = False
         self._stopping = False
 
@@ -157,6 +156,26 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
         watcher = threading.Thread(target=self._watch_api, args=(processes,), daemon=True)
         watcher.start()
         return processes
+
+    def _start_worker_monitoring(self, *unused: Any) -> None:
+        """Ours in place of LitServe's, which starts workers again while the service is ending."""
+        threading.Thread(target=self._watch_workers, daemon=True).start()
+
+    def _watch_workers(self) -> None:
+        """Starts a worker that died again. One that ended with status 0 was told to stop."""
+        (lit_api,) = self.litapi_connector.lit_apis
+        while True:
+            connection.wait([process.sentinel for process in self.inference_workers])
+            for worker, process in enumerate(self.inference_workers):
+                if process.exitcode is None:
+                    continue
+                if process.exitcode == 0 or self._stopping:
+                    return
+                logger.error("worker %d ended with %d; starting it again", worker, process.exitcode)
+                time.sleep(RESTART_SECONDS)
+                self.inference_workers[worker] = self.launch_single_inference_worker(
+                    lit_api, worker
+                )
 
     def _watch_api(self, processes: Mapping[int, BaseProcess]) -> None:
         """An API process that dies takes the service down, non-zero: a supervisor restarts it."""

@@ -22,7 +22,7 @@ from tests.launch import LOCKSTEP, ROOT, Service
 from tests.service.http import TIMEOUT_SECONDS, post, problem, sample
 
 LOST_CODES = {"worker_lost", "not_ready"}
-LONG_TEXT = "a wonderful and moving film " * 3000  # a forward long enough to be caught in
+LONG_TEXT = "a wonderful and moving film " * 1500  # a forward long enough to be caught in
 
 
 def processes(service: Service) -> dict[int, str]:
