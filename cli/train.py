@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--labels", help="names of the classes, comma separated (from the data)")
     parser.add_argument(
+        "--pooling",
+        choices=("mean_max", "mean", "last"),
+        default="mean_max",
+        help="how hidden states become one vector; last reads the last state alone (mean_max)",
+    )
+    parser.add_argument(
         "--pretrained", action="store_true", help="start from the pretrained encoder (minilm)"
     )
     parser.add_argument(
@@ -40,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("auto", "float32", "bfloat16"),
         default="auto",
-        help="auto times one step of each and takes the faster",
+        help="auto times a step in each and takes the faster, for the teacher as well",
     )
     parser.add_argument("--threads", type=int, help="cores to use (all)")
     parser.add_argument(
@@ -59,7 +65,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from training.precision import choose_precision
     from training.run import TrainingJob, train
 
     if arguments.threads:
@@ -78,12 +83,13 @@ def run(arguments: argparse.Namespace) -> int:
         sources=arguments.data,
         labels=_labels(arguments.labels),
         teacher=arguments.teacher,
+        pooling=arguments.pooling,
         from_pretrained=arguments.pretrained,
         start=arguments.start,
         weights=arguments.weights,
         work=arguments.work,
         recipe=replace(RECIPES[arguments.architecture], **changed),
-        precision=choose_precision(arguments.architecture, arguments.precision),
+        precision=arguments.precision,
         command=arguments.command,
     )
     folder = train(job)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +74,11 @@ class Tokenizer:
                     index, "is empty: it has nothing but white space or control characters"
                 )
         return tokens
+
+    def known(self, tokens: Iterable[str]) -> set[int]:
+        """Ids of those tokens that the vocabulary has."""
+        ids = (self._tokenizer.token_to_id(token) for token in tokens)
+        return {token_id for token_id in ids if token_id is not None}
 
     def _id(self, token: str) -> int:
         token_id: int | None = self._tokenizer.token_to_id(token)

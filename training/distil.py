@@ -34,10 +34,11 @@ def teacher_logits(
         cache: a folder for what was computed before.
     """
     cache.mkdir(parents=True, exist_ok=True)
+    name = f"{folder.sha256['weights']} {teacher.classifier.head.weight.dtype}"
     parts = []
     for begin in range(0, len(source), CHUNK):
         chunk = source[begin : begin + CHUNK]
-        path = cache / f"{_fingerprint(folder.sha256['weights'], chunk)}.safetensors"
+        path = cache / f"{_fingerprint(name, chunk)}.safetensors"
         if not path.exists():
             logits = torch.tensor(teacher.logits([example.ids for example in chunk]))
             partial = path.with_suffix(".partial")
@@ -48,8 +49,8 @@ def teacher_logits(
     return torch.cat(parts)
 
 
-def _fingerprint(teacher_sha256: str, chunk: Sequence[Example]) -> str:
-    digest = hashlib.sha256(teacher_sha256.encode())
+def _fingerprint(teacher: str, chunk: Sequence[Example]) -> str:
+    digest = hashlib.sha256(teacher.encode())
     for example in chunk:
         digest.update(array("i", example.ids).tobytes() + b"|")
     return digest.hexdigest()[:32]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from models.tokenizer import Tokenizer
 from models.windows import truncate
 from training.data import Row, label_index
 
+SENTENCE_ENDS = (".", "!", "?")
+SHORT = 64  # tokens of the longest text that counts as a sentence
 POOL_BATCHES = 64  # rows sorted together: enough to pad little, few enough to stay random
 
 
@@ -38,7 +40,7 @@ def examples(
 
 
 def augment(
-    source: Sequence[Example], copies: int, tokenizer: Tokenizer, seed: int, longest: int = 64
+    source: Sequence[Example], copies: int, tokenizer: Tokenizer, seed: int
 ) -> list[Example]:
     """Altered copies of the short examples, for a teacher to label (arXiv 1903.12136, section 3.2).
 
@@ -49,7 +51,7 @@ def augment(
     altered = []
     for _ in range(copies):
         for example in source:
-            if len(example.ids) > longest:
+            if len(example.ids) > SHORT:
                 continue
             start, content, end = example.ids[:1], example.ids[1:-1], example.ids[-1:]
             content = [tokenizer.mask_id if generator.random() < 0.1 else i for i in content]
@@ -59,6 +61,34 @@ def augment(
                 content = content[first : first + size]
             altered.append(Example(start + content + end, example.label))
     return altered
+
+
+def excerpts(rows: Sequence[Row], count: int, tokenizer: Tokenizer, seed: int) -> list[Example]:
+    """Up to ``count`` sentences of each long text, for a teacher to label.
+
+    They are real sentences of the domain where altered copies are broken ones. What their texts
+    were labelled doesn't hold for them: like those copies they are for distillation alone.
+    """
+    generator = random.Random(seed)  # noqa: S311 - has to be repeatable, not secret
+    ends = tokenizer.known(SENTENCE_ENDS)
+    drawn: list[Example] = []
+    for tokens in tokenizer.encode([row.text for row in rows]) if count else []:
+        if len(tokens.ids) > SHORT:
+            start, content, end = tokens.ids[:1], tokens.ids[1:-1], tokens.ids[-1:]
+            found = [s for s in sentences(content, ends) if 4 <= len(s) <= SHORT - 2]
+            chosen = generator.sample(found, min(count, len(found)))
+            drawn.extend(Example(start + sentence + end, 0) for sentence in chosen)
+    return drawn
+
+
+def sentences(ids: Sequence[int], ends: Container[int]) -> Iterator[list[int]]:
+    """Cuts token ids after each run of sentence ends; together the pieces are the whole."""
+    begin = 0
+    for position, token in enumerate(ids):
+        last = position + 1 == len(ids)
+        if last or (token in ends and ids[position + 1] not in ends):
+            yield list(ids[begin : position + 1])
+            begin = position + 1
 
 
 def repeat(count: int, weight: float, generator: random.Random) -> list[int]:

@@ -8,8 +8,6 @@ was in and goes on exactly as it would have.
 from __future__ import annotations
 
 import json
-import math
-import random
 import time
 import warnings
 from collections.abc import Sequence
@@ -28,7 +26,8 @@ from torch.utils.data import DataLoader
 from models.base import Classifier
 from models.predict import batches_by_length, collate
 from training.data import DataError
-from training.examples import Example, batches, repeat
+from training.examples import Example
+from training.plan import TrainingSet, all_targets, one_cycle, plan
 from training.recipes import Recipe
 
 EXPECTED_WARNINGS = (
@@ -42,35 +41,20 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # input_ids, attention_mask, targ
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingSet:
-    """Examples of one source.
-
-    Attributes:
-        examples: N of them.
-        targets: (N, C) teacher's logits, or None to learn the labels.
-        weight: how often each is seen a pass.
-    """
-
-    examples: list[Example]
-    targets: Tensor | None
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
 class FitReport:
     """What a run did: for the card.
 
     Attributes:
         steps: optimizer steps taken.
         tokens_per_second: real tokens trained on a second, forward, backward and step.
-        held_back_loss: mean cross-entropy over the sources, at the slice that was kept.
+        held_back_accuracy: mean over the sources, at the slice that was kept.
         stopped_early: whether patience ran out.
         precision: ``32-true`` or ``bf16-mixed``.
     """
 
     steps: int
     tokens_per_second: float
-    held_back_loss: float
+    held_back_accuracy: float
     stopped_early: bool
     precision: str
 
@@ -90,7 +74,7 @@ class Fitting(lightning.LightningModule):
         self.recipe = recipe
         self.held_back = held_back
         self.examples = [example for source in train for example in source.examples]
-        self.targets = _targets(train)
+        self.targets = all_targets(train)
         self.plan = plan(train, recipe)
         # No slice may be empty: Lightning takes one for the end of the run.
         self.slices = min(recipe.slices, len(self.plan))
@@ -202,10 +186,13 @@ def fit(module: Fitting, folder: Path, precision: str) -> FitReport:
     """
     recipe = module.recipe
     lightning.seed_everything(recipe.seed, verbose=False)
-    keeper = ModelCheckpoint(folder, "best", monitor="loss", enable_version_counter=False)
+    # By accuracy: a student copies its teacher's overconfidence, which the temperature takes away.
+    keeper = ModelCheckpoint(
+        folder, "best", monitor="accuracy", mode="max", enable_version_counter=False
+    )
     # Not the keeper's own save_last, which saves only the slices that are also the best so far.
     resumer = ModelCheckpoint(folder, "last", enable_version_counter=False)
-    stopper = Patience(monitor="loss", patience=recipe.patience)
+    stopper = Patience(monitor="accuracy", mode="max", patience=recipe.patience)
     trainer = lightning.Trainer(
         accelerator="auto",
         devices=1,
@@ -230,7 +217,7 @@ def fit(module: Fitting, folder: Path, precision: str) -> FitReport:
     return FitReport(
         steps=trainer.global_step,
         tokens_per_second=module.tokens / module.seconds,
-        held_back_loss=float(keeper.best_model_score),
+        held_back_accuracy=float(keeper.best_model_score),
         stopped_early=stopper.stopped_epoch > 0,
         precision=precision,
     )
@@ -254,37 +241,7 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
     mark.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
 
 
-def plan(train: Sequence[TrainingSet], recipe: Recipe) -> list[list[int]]:
-    """Every batch of the run, in order: positions in the concatenation of the sources."""
-    generator = random.Random(recipe.seed)  # noqa: S311 - has to be repeatable, not secret
-    lengths = [len(example.ids) for source in train for example in source.examples]
-    planned: list[list[int]] = []
-    for _ in range(recipe.passes):
-        order: list[int] = []
-        offset = 0
-        for source in train:
-            drawn = repeat(len(source.examples), source.weight, generator)
-            order.extend(offset + position for position in drawn)
-            offset += len(source.examples)
-        planned.extend(batches(lengths, order, recipe.batch_tokens, recipe.batch_rows, generator))
-    return planned
-
-
 def _curve(folder: Path) -> str:
     # The logger deletes what a folder held before, and a resumed run needs both parts.
     earlier = len(list(folder.glob("curve*")))
     return f"curve-{earlier + 1}" if earlier else "curve"
-
-
-def one_cycle(progress: float, warmup: float) -> float:
-    """The learning rate as a share of its highest: up in a line, then down along a cosine."""
-    if progress < warmup:
-        return max(progress / warmup, 1e-3)
-    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
-
-
-def _targets(train: Sequence[TrainingSet]) -> Tensor | None:
-    targets = [source.targets for source in train if source.targets is not None]
-    if targets and len(targets) != len(train):
-        raise ValueError("either every source has a teacher's logits or none has")
-    return torch.cat(targets) if targets else None

@@ -9,21 +9,23 @@ import torch
 from models import registry
 from models.embedding import FrozenEmbedding
 
-LIGHTNING_NAMES = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+LIGHTNING_NAMES = {torch.float32: "32-true", torch.bfloat16: "bf16-mixed"}
 
 
-def choose_precision(architecture: str, wanted: str) -> str:
-    """Lightning's name for ``wanted``; ``auto`` times a step of each format and takes the faster.
+def choose_precision(architecture: str, wanted: str) -> torch.dtype:
+    """``wanted`` by name; ``auto`` times a training step in each format and takes the faster.
 
     bfloat16 wins on a GPU and on a CPU with matrix units (AMX). On a CPU that has only bfloat16
     dot products it was seen to be half as fast as float32.
     """
     if wanted != "auto":
-        return LIGHTNING_NAMES[wanted]
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
     if torch.cuda.is_available():
-        return LIGHTNING_NAMES["bfloat16"]
-    seconds = {name: _step_seconds(architecture, name == "bfloat16") for name in LIGHTNING_NAMES}
-    return LIGHTNING_NAMES[min(seconds, key=seconds.__getitem__)]
+        return torch.bfloat16
+    seconds = {
+        dtype: _step_seconds(architecture, dtype is torch.bfloat16) for dtype in LIGHTNING_NAMES
+    }
+    return min(seconds, key=seconds.__getitem__)
 
 
 def _step_seconds(architecture: str, bfloat16: bool) -> float:

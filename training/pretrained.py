@@ -65,10 +65,10 @@ def load_encoder(classifier: Classifier, source: Path) -> None:
     """
     if not isinstance(classifier.encoder, MiniLMEncoder):
         raise InputError("only minilm can start from pretrained weights")
-    state = load_file(source / "model.safetensors")
-    classifier.encoder.load_state_dict(
-        convert(state, classifier.encoder.config.num_layers), strict=True
-    )
+    config = classifier.encoder.config
+    state = convert(load_file(source / "model.safetensors"), config.num_layers)
+    state["positions.weight"] = state["positions.weight"][: config.max_length]
+    classifier.encoder.load_state_dict(state, strict=True)
 
 
 def convert(bert: dict[str, Tensor], num_layers: int) -> dict[str, Tensor]:

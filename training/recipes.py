@@ -18,8 +18,9 @@ class Recipe:
         warmup: share of the steps in which the rate rises.
         weight_decay: AdamW's.
         augment: altered copies of each short text, if there is a teacher.
+        excerpts: sentences drawn from each long text, if there is a teacher.
         slices: checkpoints and validations, evenly over the run.
-        patience: slices without a better held-back loss before stopping.
+        patience: slices without a better held-back accuracy before stopping.
         seed: of everything random.
     """
 
@@ -31,8 +32,9 @@ class Recipe:
     warmup: float = 0.1
     weight_decay: float = 0.01
     augment: int = 2
+    excerpts: int = 6
     slices: int = 12
-    patience: int = 4
+    patience: int = 6
     seed: int = 1
 
 

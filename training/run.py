@@ -15,6 +15,7 @@ from models import folder as folders
 from models.base import Classifier
 from models.cost import cost
 from models.folder import ModelFolder
+from models.pooling import Pooling
 from models.predict import Predictor
 from models.tokenizer import Tokenizer
 from models.windows import prepare
@@ -22,8 +23,10 @@ from training import data, pretrained
 from training.calibrate import fit_temperature
 from training.data import DataError, DataSet, Row
 from training.distil import teacher_logits
-from training.examples import Example, augment, examples
-from training.fit import FitReport, Fitting, TrainingSet, claim, fit
+from training.examples import Example, augment, examples, excerpts
+from training.fit import FitReport, Fitting, claim, fit
+from training.plan import TrainingSet
+from training.precision import LIGHTNING_NAMES, choose_precision
 from training.recipes import Recipe
 
 HELD_BACK_ROWS = 1500  # of each source: one standard error of accuracy is then 0.8 points
@@ -39,12 +42,13 @@ class TrainingJob:
         sources: data sets and how often each is seen a pass.
         labels: the classes in the order of the logits; None takes them from the data.
         teacher: a model of ``weights`` to learn from, or None to learn the labels.
+        pooling: how hidden states become one vector.
         from_pretrained: start the encoder from the pretrained one (``minilm`` alone).
         start: a model of ``weights`` to go on from, of the same architecture; None starts anew.
         weights: the folder of models.
         work: an ignored folder for checkpoints and the teacher's answers.
         recipe: the run's settings.
-        precision: ``32-true`` or ``bf16-mixed``.
+        precision: ``float32``, ``bfloat16`` or ``auto``, for the training and for the teacher.
         command: what was typed, for the card.
     """
 
@@ -53,6 +57,7 @@ class TrainingJob:
     sources: list[tuple[str, float]]
     labels: tuple[str, ...] | None
     teacher: str | None
+    pooling: Pooling
     from_pretrained: bool
     start: str | None
     weights: Path
@@ -78,7 +83,7 @@ def train(job: TrainingJob) -> ModelFolder:
     sets = [data.read(source) for source, _ in job.sources]
     labels = job.labels or data.label_names(row for one in sets for row in one.rows)
 
-    config = registry.ARCHITECTURES[job.architecture].config(labels=labels)
+    config = registry.ARCHITECTURES[job.architecture].config(labels=labels, pooling=job.pooling)
     classifier = registry.build(job.architecture, config, embedding)
     if job.from_pretrained:
         pretrained.load_encoder(classifier, pretrained.pretrained_folder())
@@ -101,12 +106,20 @@ def train(job: TrainingJob) -> ModelFolder:
         source = examples(rows, tokenizer, labels, job.recipe.max_length)
         targets = None
         if teacher is not None:
-            source += augment(source, job.recipe.augment, tokenizer, job.recipe.seed)
-            targets = teacher_logits(teacher[1], teacher[0], source, job.work / "teacher")
+            copies = augment(source, job.recipe.augment, tokenizer, job.recipe.seed)
+            drawn = excerpts(rows, job.recipe.excerpts, tokenizer, job.recipe.seed)
+            # Apart, so that a student that wants more copies finds what another asked for.
+            answers = [
+                teacher_logits(teacher[1], teacher[0], part, job.work / "teacher")
+                for part in (source, copies, drawn)
+                if part
+            ]
+            source, targets = source + copies + drawn, torch.cat(answers)
         training_sets.append(TrainingSet(source, targets, weight))
 
     module = Fitting(classifier, training_sets, held_back, job.recipe)
-    report = fit(module, job.work / job.name, job.precision)
+    dtype = choose_precision(job.architecture, job.precision)
+    report = fit(module, job.work / job.name, LIGHTNING_NAMES[dtype])
     lineage = {"teacher": _named(teacher and teacher[0]), "started_from": _named(start)}
     return _save(job, classifier.float().eval(), tokenizer, held_back_rows, report, lineage)
 
@@ -136,6 +149,7 @@ def _load_teacher(job: TrainingJob, labels: Sequence[str]) -> tuple[ModelFolder,
     folder, predictor = checkpoint.load_predictor(job.weights, job.teacher)
     if folder.labels != tuple(labels):
         raise DataError(f"the teacher's labels are {folder.labels}; the data's are {labels}")
+    predictor.classifier.cast(choose_precision(folder.architecture, job.precision))
     return folder, predictor
 
 
@@ -157,6 +171,7 @@ def _identity(
         "teacher": teacher and teacher.sha256["weights"],
         "from_pretrained": job.from_pretrained,
         "start": start and start.sha256["weights"],
+        "pooling": job.pooling,
         "recipe": asdict(job.recipe),
     }
 
@@ -221,6 +236,7 @@ def _card(
         "recipe": asdict(job.recipe),
         "steps": report.steps,
         "stopped_early": report.stopped_early,
+        "held_back_accuracy": round(report.held_back_accuracy, 4),
         "precision": report.precision,
         "tokens_per_second": round(report.tokens_per_second),
         "hardware": f"{platform.machine()} CPU, {torch.get_num_threads()} threads"

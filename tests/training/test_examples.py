@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.tokenizer import Tokenizer
 from training.data import DataError, Row
-from training.examples import Example, augment, batches, examples, repeat
+from training.examples import Example, augment, batches, examples, excerpts, repeat, sentences
 
 
 @pytest.fixture
@@ -46,6 +46,29 @@ def test_augment_is_repeatable(tokenizer: Tokenizer) -> None:
     assert augment(source, 9, tokenizer, seed=1) == augment(source, 9, tokenizer, seed=1)
     assert augment(source, 9, tokenizer, seed=1) != augment(source, 9, tokenizer, seed=2)
     assert source == [Example([2, 5, 6, 7, 3], 1)]
+
+
+def test_excerpts_are_whole_sentences_of_long_texts(tokenizer: Tokenizer) -> None:
+    long = "the film was great . " * 12 + "one two three four five six ! ! fine ."
+    drawn = excerpts([Row(long, "1"), Row("dull film .", "0")], 99, tokenizer, seed=1)
+    wanted = tokenizer.encode(["the film was great .", "one two three four five six ! !"])
+    assert {tuple(example.ids) for example in drawn} == {tuple(tokens.ids) for tokens in wanted}
+    assert len(drawn) == 13  # "fine ." is too short to judge
+    assert len(excerpts([Row(long, "1")], 3, tokenizer, seed=1)) == 3
+
+
+def test_excerpts_are_repeatable_and_may_be_none(tokenizer: Tokenizer) -> None:
+    rows = [Row("the film was great . one two three was dull ! " * 9, "1")]
+    assert excerpts(rows, 5, tokenizer, seed=1) == excerpts(rows, 5, tokenizer, seed=1)
+    assert excerpts(rows, 5, tokenizer, seed=1) != excerpts(rows, 5, tokenizer, seed=2)
+    assert excerpts(rows, 0, tokenizer, seed=1) == []
+
+
+@given(ids=st.lists(st.integers(0, 5), max_size=40))
+def test_sentences_are_the_text_in_pieces(ids: list[int]) -> None:
+    pieces = list(sentences(ids, {0, 1}))
+    assert [token for piece in pieces for token in piece] == ids
+    assert all(piece and piece[-1] in {0, 1} for piece in pieces[:-1])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import torch
 
 from training.data import DataError
 from training.examples import Example
-from training.fit import TrainingSet, claim, one_cycle, plan
+from training.fit import claim
+from training.plan import TrainingSet, all_targets, one_cycle, plan
 from training.recipes import RECIPES, Recipe
 
 RECIPE = Recipe(learning_rate=1e-3, passes=2, batch_rows=4, batch_tokens=64)
@@ -55,17 +56,15 @@ def test_first_step_learns_something() -> None:
 
 
 def test_sources_with_and_without_a_teacher_dont_mix() -> None:
-    from training.fit import _targets
-
     taught = TrainingSet([Example([2, 3], 0)], torch.zeros(1, 2))
     with pytest.raises(ValueError, match="every source"):
-        _targets([taught, training_set(1)])
+        all_targets([taught, training_set(1)])
 
 
 def test_every_recipe_is_of_a_registered_architecture() -> None:
     from models.registry import ARCHITECTURES
 
-    assert set(RECIPES) == set(ARCHITECTURES)
+    assert set(RECIPES) <= set(ARCHITECTURES)
 
 
 def test_claim_lets_the_same_run_go_on(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from training.recipes import Recipe
 from training.run import TrainingJob, train
 
 WORDS = {"bad": ["awful", "dull"], "fair": ["fine", "slow"], "good": ["great", "fast"]}
-RECIPE = Recipe(learning_rate=0.02, passes=4, batch_rows=8, slices=4, augment=1, warmup=0.1)
+RECIPE = Recipe(
+    learning_rate=0.02, passes=4, batch_rows=8, slices=4, augment=1, excerpts=1, warmup=0.1
+)
 
 
 def write_rows(path: Path, count: int = 120, seed: int = 1) -> str:
@@ -44,12 +46,13 @@ def job(weights: Path, tmp_path: Path) -> TrainingJob:
         sources=[(write_rows(tmp_path / "own" / "train.csv"), 1.0)],
         labels=None,
         teacher=None,
+        pooling="mean_max",
         from_pretrained=False,
         start=None,
         weights=weights,
         work=tmp_path / "work",
         recipe=RECIPE,
-        precision="32-true",
+        precision="float32",
         command="lockstep train lstm --data own/train.csv",
     )
 
@@ -59,6 +62,13 @@ def test_training_writes_a_model_that_answers(job: TrainingJob) -> None:
     loaded, predictor = load_predictor(job.weights, "own")
     assert loaded == folder
     assert folder.labels == ("bad", "fair", "good")
+    predictions = predictor.predict(["a film , awful", "the great story", "one slow two"])
+    assert [p.verdict.label for p in predictions] == ["bad", "good", "fair"]
+
+
+def test_training_in_bfloat16_learns_as_well(job: TrainingJob) -> None:
+    train(replace(job, precision="bfloat16"))
+    _, predictor = load_predictor(job.weights, "own")
     predictions = predictor.predict(["a film , awful", "the great story", "one slow two"])
     assert [p.verdict.label for p in predictions] == ["bad", "good", "fair"]
 
