@@ -34,3 +34,20 @@ def expected_calibration_error(confidences: Tensor, correct: Tensor, bins: int =
         for part in order.tensor_split(min(bins, len(order)))
     ]
     return float(torch.stack(gaps).sum() / len(order))
+
+
+def calibration_noise(confidences: Tensor, draws: int = 200, seed: int = 0) -> float:
+    """The error that a perfectly calibrated model would show on as many rows, by chance alone.
+
+    Args:
+        confidences: (N,) probability given to the predicted label.
+        draws: how often each row is right or wrong anew, with its own confidence.
+        seed: of the draws.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    chances = confidences.expand(draws, -1)
+    errors = [
+        expected_calibration_error(confidences, correct.bool())
+        for correct in torch.bernoulli(chances, generator=generator)
+    ]
+    return sum(errors) / draws

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from models.predict import Predictor
-from training.calibrate import expected_calibration_error
+from training.calibrate import calibration_noise, expected_calibration_error
 from training.data import DataSet, label_index
 
 
@@ -22,6 +22,7 @@ class Evaluation:
         accuracy: share of texts whose label is right.
         f1: harmonic mean of precision and recall, averaged over the labels.
         calibration_error: expected, 15 bins of equal mass, after temperature scaling.
+        calibration_noise: the error that this many rows would show of a perfectly calibrated model.
         labels: names of the rows and columns of the confusion matrix.
         confusion: texts by true label (row) and predicted label (column).
     """
@@ -31,6 +32,7 @@ class Evaluation:
     accuracy: float
     f1: float
     calibration_error: float
+    calibration_noise: float
     labels: tuple[str, ...]
     confusion: list[list[int]]
 
@@ -38,7 +40,7 @@ class Evaluation:
         """For a card: everything but the name, rounded to what the number of rows supports."""
         values = asdict(self)
         del values["data"]
-        for key in ("accuracy", "f1", "calibration_error"):
+        for key in ("accuracy", "f1", "calibration_error", "calibration_noise"):
             values[key] = round(values[key], 4)
         return values | {"labels": list(self.labels)}
 
@@ -49,7 +51,8 @@ class Evaluation:
             f"{self.data}: {self.rows} rows",
             f"  accuracy           {self.accuracy:7.2%}",
             f"  F1 (macro)         {self.f1:7.2%}",
-            f"  calibration error  {self.calibration_error:7.2%}",
+            f"  calibration error  {self.calibration_error:7.2%}"
+            f"  ({self.calibration_noise:.2%} by chance alone)",
             "  confusion (rows: true, columns: predicted)",
             "  " + " " * width + "".join(f"{label:>{width}}" for label in self.labels),
         ]
@@ -74,6 +77,7 @@ def evaluate(predictor: Predictor, data: DataSet) -> Evaluation:
         accuracy=float(correct.float().mean()),
         f1=_macro_f1(confusion),
         calibration_error=expected_calibration_error(confidences, correct),
+        calibration_noise=calibration_noise(confidences),
         labels=labels,
         confusion=confusion.tolist(),
     )

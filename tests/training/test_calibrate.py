@@ -3,7 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.calibrate import expected_calibration_error, fit_temperature
+from training.calibrate import (
+    calibration_noise,
+    expected_calibration_error,
+    fit_temperature,
+)
 
 
 def test_temperature_finds_what_the_labels_were_drawn_with() -> None:
@@ -36,3 +40,20 @@ def test_calibration_error_is_the_mean_gap_of_the_bins() -> None:
 def test_calibration_error_of_few_rows_takes_fewer_bins() -> None:
     error = expected_calibration_error(torch.tensor([0.7]), torch.tensor([True]))
     assert error == pytest.approx(0.3)
+
+
+def test_noise_of_calibration_falls_with_the_root_of_the_rows() -> None:
+    few = calibration_noise(torch.full((300,), 0.8))
+    many = calibration_noise(torch.full((30_000,), 0.8))
+    # In a bin of 20 rows the share that is right strays by sqrt(0.8 * 0.2 / 20) * sqrt(2 / pi).
+    assert few == pytest.approx(0.0714, rel=0.05)
+    assert few / many == pytest.approx(10, rel=0.1)
+
+
+def test_noise_of_calibration_is_none_where_nothing_is_doubted() -> None:
+    assert calibration_noise(torch.ones(50)) == 0
+
+
+def test_noise_of_calibration_is_repeatable() -> None:
+    confidences = torch.linspace(0.5, 1, 100)
+    assert calibration_noise(confidences) == calibration_noise(confidences)

@@ -40,12 +40,14 @@ def test_evaluation_is_right_on_a_hand_example() -> None:
     assert evaluation.confusion == [[1, 0, 1], [0, 1, 0], [0, 0, 1]]
     assert evaluation.f1 == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)
     assert evaluation.calibration_error == pytest.approx(0.5 / 4)
+    assert evaluation.calibration_noise == pytest.approx(0.5 / 4)  # one row in four is a coin
 
 
 def test_table_names_every_label() -> None:
     table = scored().table()
     assert "own/test: 4 rows" in table
     assert "accuracy            75.00%" in table
+    assert "calibration error   12.50%  (12.50% by chance alone)" in table
     assert [line.split()[0] for line in table.splitlines()[-3:]] == list(LABELS)
 
 
