@@ -16,7 +16,8 @@ PINS := requirements.lock
 TORCH := $(shell grep '^torch==' $(PINS))
 INSTALL := $(BIN)/python -m pip install --quiet
 IMDB := --data $(DATA)/imdb/train.jsonl.gz
-STUDENT := --teacher minilm --data $(DATA)/sst2/train.tsv $(IMDB)=0.75 --max-length 192 --passes 2
+STUDENTS := lstm bilstm gru rnn mingru mamba cnn fnn transformer
+DISTIL := --teacher minilm --data $(DATA)/sst2/train.tsv $(IMDB)=0.75 --excerpts 5
 DEV := --data $(DATA)/sst2/dev.tsv --data $(DATA)/imdb/dev.jsonl.gz
 
 .DEFAULT_GOAL := help
@@ -53,14 +54,13 @@ parts:  ## install the real parts that tests/real runs against (apt, as root or 
 real: parts setup-test  ## run the tests against real parts: Prometheus, wrk
 	$(BIN)/python -m pytest tests/real $(ARGS)
 
-train: setup-train  ## train every shipped model again, teacher first; goes on where it stopped
+train: setup-train  ## train every model from the data, teacher first; goes on where it stopped
 	$(BIN)/lockstep train minilm --pretrained --data $(DATA)/sst2/train.tsv=2 $(IMDB) --slices 6
 	$(BIN)/lockstep train minilm --start minilm --data $(DATA)/sst2/train.tsv=0.3 $(IMDB)=0.8 --learning-rate 4e-5 --slices 4 --seed 2 --work .work/second
+	$(BIN)/lockstep train minilm --start minilm --data $(DATA)/sst2/train.tsv $(IMDB) --learning-rate 4e-5 --slices 5 --seed 3 --work .work/third
 	$(BIN)/lockstep evaluate minilm $(DEV)
-	$(BIN)/lockstep train lstm $(STUDENT)
-	$(BIN)/lockstep evaluate lstm $(DEV)
-	$(BIN)/lockstep train transformer $(STUDENT) --augment 1 --slices 6
-	$(BIN)/lockstep evaluate transformer $(DEV)
+	set -e; for model in $(STUDENTS); do \
+	  $(BIN)/lockstep train $$model $(DISTIL); $(BIN)/lockstep evaluate $$model $(DEV); done
 
 lock:  ## pin anew everything that serving, training and testing bring in
 	@PYTHON='$(PYTHON)' TORCH='$(TORCH)' TORCH_INDEX='$(TORCH_INDEX)' PINS='$(PINS)' scripts/lock

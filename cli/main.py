@@ -16,6 +16,7 @@ VERBS = {
     "models": "list the models and what they reached",
     "train": "train a model from labelled texts",
     "evaluate": "score a model on labelled texts",
+    "probe": "measure how far back models remember",
 }
 
 

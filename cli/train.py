@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pooling",
         choices=("mean_max", "mean", "last"),
-        default="mean_max",
-        help="how hidden states become one vector; last reads the last state alone (mean_max)",
+        help="how hidden states become one vector; last reads the last state alone (mean_max, "
+        "which fnn has no use for)",
     )
     parser.add_argument(
         "--pretrained", action="store_true", help="start from the pretrained encoder (minilm)"

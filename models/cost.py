@@ -22,6 +22,7 @@ class Cost:
         flops_per_token: floating point operations a token, 2 a multiply-add.
         sequential_depth: steps that must wait for one another.
         longest_path: steps between the two words furthest apart.
+        schedules: ``sequential_depth`` under each order that the encoder can be run in.
     """
 
     parameters: dict[str, int]
@@ -29,23 +30,28 @@ class Cost:
     flops_per_token: int
     sequential_depth: int
     longest_path: int
+    schedules: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values for JSON, without ``schedules`` where there is one order alone."""
+        values = asdict(self)
+        return values if self.schedules else {k: v for k, v in values.items() if k != "schedules"}
 
 
 def cost(classifier: Classifier, length: int = REFERENCE_LENGTH) -> Cost:
     """The price of one text of ``length`` tokens."""
+    encoder = classifier.encoder
     return Cost(
         parameters={
             "embedding": classifier.embedding.weight.numel(),
-            "encoder": count(classifier.encoder),
+            "encoder": count(encoder),
             "head": count(classifier.head),
         },
         length=length,
         flops_per_token=flops(classifier, length) // length,
-        sequential_depth=classifier.encoder.sequential_depth(length),
-        longest_path=classifier.encoder.longest_path(length),
+        sequential_depth=encoder.sequential_depth(length),
+        longest_path=encoder.longest_path(length),
+        schedules={name: encoder.sequential_depth(length, name) for name in encoder.schedules},
     )
 
 

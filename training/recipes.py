@@ -42,6 +42,14 @@ RECIPES: dict[str, Recipe] = {
     # Already knows English: one pass is enough, and a high rate would make it forget.
     "minilm": Recipe(learning_rate=5e-5, passes=1),
     "lstm": Recipe(learning_rate=1e-3),
+    "gru": Recipe(learning_rate=1e-3),
+    "bilstm": Recipe(learning_rate=1e-3),
+    # Without gates the gradient along the words is the recurrent matrix to the power of T.
+    "rnn": Recipe(learning_rate=3e-4),
+    "mingru": Recipe(learning_rate=1e-3),
+    "mamba": Recipe(learning_rate=1e-3),
+    "cnn": Recipe(learning_rate=1e-3),
+    "fnn": Recipe(learning_rate=1e-3, max_length=128),
     # Attention diverges at the recurrences' rate.
     "transformer": Recipe(learning_rate=4e-4),
 }

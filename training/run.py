@@ -42,7 +42,7 @@ class TrainingJob:
         sources: data sets and how often each is seen a pass.
         labels: the classes in the order of the logits; None takes them from the data.
         teacher: a model of ``weights`` to learn from, or None to learn the labels.
-        pooling: how hidden states become one vector.
+        pooling: how hidden states become one vector; None is the architecture's own way.
         from_pretrained: start the encoder from the pretrained one (``minilm`` alone).
         start: a model of ``weights`` to go on from, of the same architecture; None starts anew.
         weights: the folder of models.
@@ -57,7 +57,7 @@ class TrainingJob:
     sources: list[tuple[str, float]]
     labels: tuple[str, ...] | None
     teacher: str | None
-    pooling: Pooling
+    pooling: Pooling | None
     from_pretrained: bool
     start: str | None
     weights: Path
@@ -83,7 +83,8 @@ def train(job: TrainingJob) -> ModelFolder:
     sets = [data.read(source) for source, _ in job.sources]
     labels = job.labels or data.label_names(row for one in sets for row in one.rows)
 
-    config = registry.ARCHITECTURES[job.architecture].config(labels=labels, pooling=job.pooling)
+    config = registry.ARCHITECTURES[job.architecture].config(labels=labels)
+    config = replace(config, pooling=job.pooling or config.pooling)
     classifier = registry.build(job.architecture, config, embedding)
     if job.from_pretrained:
         pretrained.load_encoder(classifier, pretrained.pretrained_folder())

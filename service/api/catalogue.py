@@ -38,6 +38,12 @@ class Catalogue:
         return folder
 
 
+def schedules(folder: ModelFolder) -> dict[str, int]:
+    """The orders a model can be run in, and how deep each is; empty where there is one alone."""
+    found: dict[str, int] = folder.card.get("cost", {}).get("schedules", {})
+    return found
+
+
 def describe(folder: ModelFolder) -> dict[str, Any]:
     """A model as ``GET /v1/models`` shows it: its card, flat, beside what its config fixes."""
     card = dict(folder.card)
@@ -46,6 +52,7 @@ def describe(folder: ModelFolder) -> dict[str, Any]:
         "name": folder.name,
         "architecture": folder.architecture,
         **cost,
+        "schedules": schedules(folder),
         "window": folder.window,
         "labels": list(folder.labels),
         "temperature": folder.temperature,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +15,7 @@ from models.verdict import Verdict, judge_texts
 from models.windows import PreparedText, prepare
 from service.api.admission import Admission
 from service.api.body import read_json_body
-from service.api.catalogue import Catalogue
+from service.api.catalogue import Catalogue, schedules
 from service.api.errors import (
     DeadlineExceeded,
     InputTooLong,
@@ -82,20 +81,19 @@ class Classify:
             prepared = await self._prepare(asked, folder)
             stamps.admitted = now()
             answer, worker = await self._infer(asked, folder, schedule, prepared, stamps.received)
-        return self._respond(exchange, folder, schedule, prepared, answer, worker, stamps)
+        return self._respond(exchange, folder, prepared, answer, worker, stamps)
 
     def _check(self, asked: ClassifyRequest, folder: ModelFolder) -> str | None:
-        """What the schema can't know; gives the schedule to run."""
+        """What the schema can't know; gives the schedule asked for, None for the fastest."""
         if len(asked.inputs) > self._settings.max_inputs:
             most = self._settings.max_inputs
             raise invalid(
                 [(("inputs",), f"has {len(asked.inputs)} texts; at most {most} go in one request")]
             )
-        schedules: Sequence[str] = folder.card.get("schedules", ())
         if asked.schedule == "auto":
             return None
-        if asked.schedule not in schedules:
-            known = ", ".join(["auto", *schedules])
+        if asked.schedule not in schedules(folder):
+            known = ", ".join(["auto", *schedules(folder)])
             raise invalid([(("schedule",), f"{folder.name} runs only under: {known}")])
         return asked.schedule
 
@@ -139,7 +137,6 @@ class Classify:
         self,
         exchange: Exchange,
         folder: ModelFolder,
-        schedule: str | None,
         prepared: list[PreparedText],
         answer: Answer,
         worker: Hello,
@@ -151,13 +148,13 @@ class Classify:
         stages = stage_seconds(
             stamps, answer.batch_seconds, forward_seconds, answer.finished, responded
         )
-        self._record(exchange, folder, schedule, prepared, verdicts, answer, stages)
+        self._record(exchange, folder, prepared, verdicts, answer, stages)
         dtype = next(model.dtype for model in worker.models if model.name == folder.name)
         content = {
             "id": exchange.id,
             "model": folder.name,
             "architecture": folder.architecture,
-            "schedule": schedule,
+            "schedule": answer.schedule,
             "results": [
                 _result(verdict, text) for verdict, text in zip(verdicts, prepared, strict=True)
             ],
@@ -181,17 +178,16 @@ class Classify:
         self,
         exchange: Exchange,
         folder: ModelFolder,
-        schedule: str | None,
         prepared: list[PreparedText],
         verdicts: list[Verdict],
         answer: Answer,
         stages: dict[str, float],
     ) -> None:
-        metrics, model = self._metrics, folder.name
+        metrics, model, schedule = self._metrics, folder.name, answer.schedule or ""
         exchange.total_seconds = sum(stages.values())
         metrics.stages(model, stages)
         for ride in answer.rides:
-            metrics.ride(model, schedule or "", ride.forward_seconds, ride.length, ride.rows)
+            metrics.ride(model, schedule, ride.forward_seconds, ride.length, ride.rows)
         for text, verdict in zip(prepared, verdicts, strict=True):
             metrics.text(model, text.tokens, text.unknown_tokens, text.truncated, len(text.windows))
             metrics.verdict(model, verdict.label, verdict.score)

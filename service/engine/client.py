@@ -182,7 +182,7 @@ class Engine:
 
         Args:
             model: a served name.
-            schedule: one of the model's, or None.
+            schedule: one of the model's, or None for the fastest on the worker that answers.
             windows: token ids.
             deadline: in seconds of ``timing.now``.
 
@@ -198,6 +198,7 @@ class Engine:
         link = min(ready, key=lambda candidate: len(candidate.waiting))
         hello = link.hello
         assert hello is not None, "it was a moment ago, and nothing was awaited since"
+        schedule = schedule or hello.fastest_schedule(model)
         work_id = link.ask(model, schedule, [pack(window) for window in windows], deadline)
         future = link.waiting[work_id]
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PROBE_SHAPES = ((1, 32), (8, 64))  # (B, T) of the forwards that choose a dtype
 PROBE_REPEATS = 5
 PROBE_SECONDS = 0.1  # for one shape: a busy machine must not delay the start
+SCHEDULE_SHAPE = (1, 128)  # of the forwards that choose a schedule: a review, alone
 WORTHWHILE = 0.9  # bfloat16 costs digits: it must take at most this share of float32's time
 
 
@@ -36,12 +38,14 @@ class LoadedModel:
     Attributes:
         classifier: in evaluation mode.
         dtype: ``float32`` or ``bfloat16``.
-        load_seconds: reading it and choosing its dtype.
+        load_seconds: reading it and choosing how to run it.
+        schedule: the fastest of the encoder's; None where it has none to choose from.
     """
 
     classifier: Classifier
     dtype: str
     load_seconds: float
+    schedule: Schedule | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +98,11 @@ class Compute:
         chosen = choose_dtype(classifier) if dtype == "auto" else dtype
         classifier.cast(DTYPES[chosen])
         _seconds(classifier)  # or the first client would pay for what a first forward sets up
+        schedule = choose_schedule(classifier)
         seconds = time.monotonic() - began
-        logger.info("%s on %s in %s, loaded in %.2f s", folder.name, self.device, chosen, seconds)
-        return LoadedModel(classifier, chosen, seconds)
+        how = f"{chosen}, {schedule}" if schedule else chosen
+        logger.info("%s on %s in %s, loaded in %.2f s", folder.name, self.device, how, seconds)
+        return LoadedModel(classifier, chosen, seconds, schedule)
 
     def run(
         self, model: str, schedule: str | None, windows: Sequence[Sequence[int]]
@@ -137,20 +143,43 @@ def choose_dtype(classifier: Classifier) -> str:
     return "bfloat16" if bfloat16 < WORTHWHILE * float32 else "float32"
 
 
+def choose_schedule(classifier: Classifier) -> Schedule | None:
+    """The fastest order to run the encoder in, by trying each in turn; None where there is one."""
+    seconds: dict[Schedule, list[float]] = {name: [] for name in classifier.encoder.schedules}
+    if not seconds:
+        return None
+    for name in seconds:
+        _forward_seconds(classifier, SCHEDULE_SHAPE, name)  # the first sets things up
+    give_up = time.perf_counter() + PROBE_SECONDS * len(seconds)
+    for _ in range(PROBE_REPEATS):
+        for name, taken in seconds.items():
+            taken.append(_forward_seconds(classifier, SCHEDULE_SHAPE, name))
+        if time.perf_counter() > give_up:
+            break
+    return min(seconds, key=lambda name: statistics.median(seconds[name]))
+
+
 def _seconds(classifier: Classifier) -> float:
     """The best of a few forwards of each probe shape, summed; few where they are slow."""
     total = 0.0
-    device = classifier.head.weight.device
-    for B, T in PROBE_SHAPES:
-        input_ids = torch.randint(classifier.embedding.vocab_size, (B, T), device=device)
-        attention_mask = torch.ones_like(input_ids, dtype=torch.bool)
-        predict.run(classifier, input_ids, attention_mask)  # the first of a shape sets things up
+    for shape in PROBE_SHAPES:
+        _forward_seconds(classifier, shape)  # the first of a shape sets things up
         best, give_up = math.inf, time.perf_counter() + PROBE_SECONDS
         for _ in range(PROBE_REPEATS):
-            began = time.perf_counter()
-            predict.run(classifier, input_ids, attention_mask)
-            best = min(best, time.perf_counter() - began)
+            best = min(best, _forward_seconds(classifier, shape))
             if time.perf_counter() > give_up:
                 break
         total += best
     return total
+
+
+def _forward_seconds(
+    classifier: Classifier, shape: tuple[int, int], schedule: Schedule | None = None
+) -> float:
+    """One forward over random tokens of that shape, (B, T)."""
+    device = classifier.head.weight.device
+    input_ids = torch.randint(classifier.embedding.vocab_size, shape, device=device)
+    attention_mask = torch.ones_like(input_ids, dtype=torch.bool)
+    began = time.perf_counter()
+    predict.run(classifier, input_ids, attention_mask, schedule)
+    return time.perf_counter() - began

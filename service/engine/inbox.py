@@ -157,6 +157,7 @@ class Inbox:
             finished=finished,
             rides=pending.rides,
             sequential_depth=pending.sequential_depth,
+            schedule=pending.work.schedule,
         )
 
     def _end(self, pending: Pending, message: FromWorker) -> None:

@@ -65,6 +65,7 @@ class Answer(msgspec.Struct, array_like=True, tag="answer", frozen=True):
         finished: when the last logits were on the host, in seconds of ``timing.now``.
         rides: the batches it rode in.
         sequential_depth: steps its longest window had to wait for.
+        schedule: what its windows ran under.
     """
 
     id: int
@@ -73,6 +74,7 @@ class Answer(msgspec.Struct, array_like=True, tag="answer", frozen=True):
     finished: float
     rides: list[Ride]
     sequential_depth: int
+    schedule: str | None = None
 
 
 class Failure(msgspec.Struct, array_like=True, tag="failure", frozen=True):
@@ -109,11 +111,19 @@ class BatchFacts(msgspec.Struct, array_like=True, tag="batch", frozen=True):
 
 
 class ServedModel(msgspec.Struct, array_like=True, frozen=True):
-    """A model as the worker runs it."""
+    """A model as the worker runs it.
+
+    Attributes:
+        name: by which it is asked for.
+        dtype: of its forward.
+        load_seconds: reading it and choosing how to run it.
+        schedule: what a request that names none runs under; None where there is one order alone.
+    """
 
     name: str
     dtype: str
     load_seconds: float
+    schedule: str | None = None
 
 
 class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):
@@ -123,6 +133,10 @@ class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):
     device: str
     torch: str
     models: list[ServedModel]
+
+    def fastest_schedule(self, model: str) -> str | None:
+        """What this worker runs a model under unless told otherwise."""
+        return next((served.schedule for served in self.models if served.name == model), None)
 
 
 FromAPI = Work | Cancel

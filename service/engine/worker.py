@@ -93,7 +93,7 @@ class WorkerLoop(LitLoop):  # type: ignore[misc]  # litserve ships no types
         assert compute is not None, "setup comes first"
         inbox = Inbox(BatchLimits(options.max_batch_tokens))
         path = socket_path(options.sockets, worker_id)
-        listener = Listener(path, inbox, _hello(compute))
+        listener = Listener(path, inbox, greeting(compute))
         while not (lit_api.stopping and listener.connections == 0):
             batch = inbox.take(timeout=IDLE_SECONDS)
             if batch:
@@ -135,7 +135,8 @@ def run_batch(compute: Compute, inbox: Inbox, batch: list[WaitingWindow]) -> Non
     inbox.finish(batch, result.logits, ride, batch_seconds, depths, result.finished)
 
 
-def _hello(compute: Compute) -> Hello:
+def greeting(compute: Compute) -> Hello:
+    """What an API process is told first."""
     import torch
 
     return Hello(
@@ -143,7 +144,7 @@ def _hello(compute: Compute) -> Hello:
         device=str(compute.device),
         torch=str(torch.__version__),
         models=[
-            ServedModel(name, model.dtype, model.load_seconds)
+            ServedModel(name, model.dtype, model.load_seconds, model.schedule)
             for name, model in compute.models.items()
         ],
     )

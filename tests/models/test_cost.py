@@ -13,9 +13,31 @@ from models.embedding import FrozenEmbedding
 from models.registry import ARCHITECTURES, build
 from tests.models.test_contract import make
 
-# Layers are 2 in the LSTM, 4 in the Transformer, 6 in MiniLM.
-DEPTHS = {"lstm": (2, 256), "transformer": (4, 4), "minilm": (6, 6)}
-PATHS = {"lstm": (2, 129), "transformer": (1, 1), "minilm": (1, 1)}
+# Layers are 2 in the recurrent encoders, 9 in the CNN, 4 in the Transformer, 6 in MiniLM.
+DEPTHS = {
+    "rnn": (2, 256),
+    "gru": (2, 256),
+    "lstm": (2, 256),
+    "bilstm": (2, 256),
+    "mingru": (4, 28),  # 7 levels of a scan a layer
+    "mamba": (4, 28),
+    "cnn": (9, 9),
+    "fnn": (2, 2),
+    "transformer": (4, 4),
+    "minilm": (6, 6),
+}
+PATHS = {
+    "rnn": (2, 129),
+    "gru": (2, 129),
+    "lstm": (2, 129),
+    "bilstm": (2, 129),
+    "mingru": (4, 131),
+    "mamba": (4, 131),
+    "cnn": (1, 55),
+    "fnn": (1, 1),
+    "transformer": (1, 1),
+    "minilm": (1, 1),
+}
 
 
 def counted(classifier: Classifier, length: int) -> int:
@@ -52,6 +74,11 @@ def test_depth_and_path_grow_with_length_where_steps_wait(architecture: str) -> 
     encoder = make(architecture).encoder
     assert (encoder.sequential_depth(1), encoder.sequential_depth(128)) == DEPTHS[architecture]
     assert (encoder.longest_path(1), encoder.longest_path(128)) == PATHS[architecture]
+
+
+def test_schedules_are_told_where_there_are_any() -> None:
+    assert cost.cost(make("mingru")).to_dict()["schedules"] == {"serial": 512, "parallel": 28}
+    assert "schedules" not in cost.cost(make("lstm")).to_dict()
 
 
 def test_flops_include_the_head() -> None:

@@ -34,7 +34,7 @@ def largest_difference(
 ) -> float:
     """Between the hidden states of real tokens: those of padding mean nothing."""
     encoder = MiniLMEncoder(config).eval()
-    encoder.load_state_dict(convert(bert, config.num_layers))
+    encoder.load_state_dict(convert(bert, config))
     mask = reference["attention_mask"]
     hidden_states = encoder(bert[WORDS][reference["input_ids"]], mask)
     return float((hidden_states - reference["last_hidden_state"])[mask].abs().max())

@@ -46,7 +46,7 @@ def job(weights: Path, tmp_path: Path) -> TrainingJob:
         sources=[(write_rows(tmp_path / "own" / "train.csv"), 1.0)],
         labels=None,
         teacher=None,
-        pooling="mean_max",
+        pooling=None,
         from_pretrained=False,
         start=None,
         weights=weights,
@@ -71,6 +71,12 @@ def test_training_in_bfloat16_learns_as_well(job: TrainingJob) -> None:
     _, predictor = load_predictor(job.weights, "own")
     predictions = predictor.predict(["a film , awful", "the great story", "one slow two"])
     assert [p.verdict.label for p in predictions] == ["bad", "good", "fair"]
+
+
+def test_pooling_can_be_chosen(job: TrainingJob) -> None:
+    train(replace(job, pooling="last"))
+    _, predictor = load_predictor(job.weights, "own")
+    assert predictor.classifier.config.pooling == "last"
 
 
 def test_card_says_how_the_model_was_made(job: TrainingJob) -> None:

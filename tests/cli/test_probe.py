@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cli import probe
+from cli.main import main
+from models import folder as folders
+from models import registry
+from models.lstm import LSTMEncoder
+from models.pooling import Pooling
+from models.transformer import TransformerEncoder
+from service.api.catalogue import describe
+from tests.small import (
+    SMALL_ARCHITECTURES,
+    SmallLSTMConfig,
+    SmallTransformerConfig,
+    write_model,
+)
+from training import plots
+from training.probe import FILLER_COUNTS
+
+FILES = [
+    *(
+        f"{plot}.{kind}"
+        for plot in ("accuracy", "agreement", "gradient")
+        for kind in ("png", "svg")
+    ),
+    "probe.json",
+    "tables.md",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WindowConfig(SmallTransformerConfig):
+    max_length: int | None = 16  # the example sentence has 13 tokens
+    pooling: Pooling = "last"
+
+
+@pytest.fixture
+def words(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The verb with two models, data of four rows, and a folder to write into."""
+    window = registry.Architecture(WindowConfig, TransformerEncoder)
+    monkeypatch.setitem(registry.ARCHITECTURES, "transformer", window)
+    write_model(weights)
+    write_model(weights, "other", architecture="transformer", accuracy={"a/b": {"rows": 1}})
+    data = tmp_path / "own" / "dev.csv"
+    data.parent.mkdir()
+    data.write_text("text,label\ngreat film,1\ndull,0\na fine story,1\nawful acting,0\n")
+    options = {"--data": data, "--out": tmp_path / "out", "--weights": weights}
+    return [
+        "probe",
+        "lstm",
+        "other",
+        *(word for name, value in options.items() for word in (name, str(value))),
+    ]
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares the plots, which take longer than all the rest."""
+    monkeypatch.setattr(plots, "plot", lambda probes, out: [])
+
+
+def card(weights: Path, name: str) -> bytes:
+    return (weights / name / "card.json").read_bytes()
+
+
+def test_probe_prints_and_draws_and_keeps_what_it_measured(
+    weights: Path, tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {p: p.read_bytes() for p in weights.glob("*/*") if p.name != "card.json"}
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    assert "[MASK], appended (4 texts of own/dev, chance 50.0%)" in printed.out
+    assert printed.err.startswith("lstm: gradients\nlstm: accuracy amid filler\nother: gradients\n")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+    assert {path: path.read_bytes() for path in before} == before
+
+    measured = json.loads((tmp_path / "out" / "probe.json").read_text())
+    assert [model["model"] for model in measured["models"]] == ["lstm", "other"]
+    assert [model["pooling"] for model in measured["models"]] == ["mean_max", "last"]
+    for model in measured["models"]:
+        assert not model["variant"]  # each pools as its architecture does
+        told = describe(folders.read(weights / model["model"]))
+        assert told["memory_horizon"] == model["memory_horizon"]
+        assert told["memory"] == {
+            "data": "own/dev",
+            "filler": "[MASK]",
+            **model["forgetting"],
+            "command": f"lockstep {' '.join(words)}",
+        }
+        assert list(model["forgetting"]["appended"]) == [str(count) for count in FILLER_COUNTS]
+    assert json.loads(card(weights, "other"))["accuracy"] == {"a/b": {"rows": 1}}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_probe_puts_the_same_cells_on_the_page_as_on_the_terminal(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--no-write"]) == 0
+    page = (tmp_path / "out" / "tables.md").read_text()
+    assert f"lockstep {' '.join(words)} --no-write\n" in page
+    lines = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 5 * 3  # five tables of a heading and two models
+    assert all(line.replace("|", " ").split() in shown for line in lines)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_probe_can_leave_the_cards_alone(weights: Path, words: list[str]) -> None:
+    before = card(weights, "lstm"), card(weights, "other")
+    assert main([*words, "--no-write"]) == 0
+    assert (card(weights, "lstm"), card(weights, "other")) == before
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_probe_takes_another_filler_and_fewer_rows(weights: Path, words: list[str]) -> None:
+    assert main([*words, "--filler", "is a film", "--rows", "3"]) == 0
+    memory = json.loads(card(weights, "lstm"))["memory"]
+    assert (memory["filler"], memory["rows"]) == ("is a film", 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["nobody"], "no model 'nobody'"),
+        (["--data", "nowhere.tsv"], "nowhere.tsv doesn't exist"),
+        (["--rows", "0"], "can't draw 0 rows"),
+        (["--filler", "\t"], "is empty"),
+    ],
+)
+def test_probe_refuses_before_it_measures(
+    weights: Path,
+    tmp_path: Path,
+    words: list[str],
+    more: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = card(weights, "lstm")
+    command = [words[0], *more, *words[1:]] if more == ["nobody"] else [*words, *more]
+    assert main(command) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("lockstep probe: ")
+    assert message in printed.err
+    assert not (tmp_path / "out").exists()
+    assert card(weights, "lstm") == before
+
+
+def test_probe_refuses_labels_a_model_doesnt_know(
+    weights: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(weights, "other", labels=("ham", "spam", "eggs"))
+    Path(words[words.index("--data") + 1]).write_text("text,label\nfine,positive\n")
+    assert main(words) == 2
+    message = "label is 'positive'; the model's labels are ham, spam, eggs"
+    assert capsys.readouterr().err == f"lockstep probe: a row's {message}\n"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_probe_tells_a_model_that_pools_in_another_way(
+    weights: Path, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class LastConfig(SmallLSTMConfig):
+        pooling: Pooling = "last"
+
+    other = registry.Architecture(LastConfig, LSTMEncoder)
+    monkeypatch.setitem(registry.ARCHITECTURES, "lstm", other)
+    write_model(weights, "other")
+    monkeypatch.setitem(registry.ARCHITECTURES, "lstm", SMALL_ARCHITECTURES["lstm"])
+    assert main([*words, "--no-write"]) == 0
+    measured = json.loads((tmp_path / "out" / "probe.json").read_text())
+    assert [(m["pooling"], m["variant"]) for m in measured["models"]] == [
+        ("mean_max", False),
+        ("last", True),
+    ]
+
+
+def test_probe_is_documented_with_its_flags() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "memory.md").read_text(encoding="utf-8")
+    parser = argparse.ArgumentParser(add_help=False)
+    probe.add_arguments(parser)
+    flags = set(parser._option_string_actions)
+    assert set(re.findall(r"^\| `(--[a-z-]+)", page, re.MULTILINE)) == flags
+    (command,) = re.findall(r"^\.venv/bin/lockstep probe (.*)$", page, re.MULTILINE)
+    typed = parser.parse_args(shlex.split(command))
+    assert typed.out == Path("docs/memory"), "where the page's plots lie"
+    for plot in ("accuracy", "gradient", "agreement"):
+        assert f"](memory/{plot}.svg)" in page
+
+
+def test_probe_says_what_to_install(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "training.plots", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(words) == 2
+    assert "`make setup-train` installs it" in capsys.readouterr().err
