@@ -12,7 +12,7 @@ class Recipe:
     Attributes:
         learning_rate: the highest, after warm-up.
         passes: times through the data.
-        max_length: tokens a training text keeps (its first and last half).
+        max_length: tokens a training text keeps (its first and last half); the window at most.
         batch_tokens: most tokens of a batch, padding included.
         batch_rows: most texts of a batch.
         warmup: share of the steps in which the rate rises.
@@ -49,7 +49,7 @@ RECIPES: dict[str, Recipe] = {
     "mingru": Recipe(learning_rate=1e-3),
     "mamba": Recipe(learning_rate=1e-3),
     "cnn": Recipe(learning_rate=1e-3),
-    "fnn": Recipe(learning_rate=1e-3, max_length=128),
+    "fnn": Recipe(learning_rate=1e-3),
     # Attention diverges at the recurrences' rate.
     "transformer": Recipe(learning_rate=4e-4),
 }

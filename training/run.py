@@ -85,6 +85,7 @@ def train(job: TrainingJob) -> ModelFolder:
 
     config = registry.ARCHITECTURES[job.architecture].config(labels=labels)
     config = replace(config, pooling=job.pooling or config.pooling)
+    max_length = min(job.recipe.max_length, config.max_length or job.recipe.max_length)
     classifier = registry.build(job.architecture, config, embedding)
     if job.from_pretrained:
         pretrained.load_encoder(classifier, pretrained.pretrained_folder())
@@ -102,9 +103,9 @@ def train(job: TrainingJob) -> ModelFolder:
         held_back_rows.extend(held)
         # Two files may have one name: each still needs a curve of its own.
         held_back[one.name if one.name not in held_back else name] = examples(
-            held, tokenizer, labels, job.recipe.max_length
+            held, tokenizer, labels, max_length
         )
-        source = examples(rows, tokenizer, labels, job.recipe.max_length)
+        source = examples(rows, tokenizer, labels, max_length)
         targets = None
         if teacher is not None:
             copies = augment(source, job.recipe.augment, tokenizer, job.recipe.seed)

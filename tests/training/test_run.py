@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from models import registry
 from models.checkpoint import load_predictor
 from tests.small import write_model
 from training.data import DataError
@@ -77,6 +78,14 @@ def test_pooling_can_be_chosen(job: TrainingJob) -> None:
     train(replace(job, pooling="last"))
     _, predictor = load_predictor(job.weights, "own")
     assert predictor.classifier.config.pooling == "last"
+
+
+def test_texts_are_cut_to_the_window(job: TrainingJob) -> None:
+    job = replace(job, architecture="transformer")
+    window = registry.ARCHITECTURES["transformer"].config().max_length
+    assert window is not None
+    assert job.recipe.max_length > window
+    train(replace(job, recipe=replace(RECIPE, passes=1, slices=1)))
 
 
 def test_card_says_how_the_model_was_made(job: TrainingJob) -> None:
