@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.cnn import CNNConfig, CNNEncoder, Convolution
+from tests.models.plain import Vector, affine, gelu, norm
 
 SMALL = CNNConfig(input_size=5, hidden_size=4, num_layers=4)
-Vector = list[float]
 
 
 def small(**changes: Any) -> CNNEncoder:
@@ -31,23 +30,6 @@ def text(length: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     embeddings = torch.randn(1, length, SMALL.input_size, generator=generator, dtype=torch.float64)
     return embeddings, torch.ones(1, length, dtype=torch.bool)
-
-
-def affine(weight: list[Vector], bias: Vector, x: Vector) -> Vector:
-    return [
-        sum(w * value for w, value in zip(row, x, strict=True)) + b
-        for row, b in zip(weight, bias, strict=True)
-    ]
-
-
-def norm(x: Vector, scale: Vector, shift: Vector) -> Vector:
-    mean = sum(x) / len(x)
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in x) / len(x) + 1e-5)
-    return [(v - mean) / deviation * a + b for v, a, b in zip(x, scale, shift, strict=True)]
-
-
-def gelu(x: Vector) -> Vector:
-    return [value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in x]
 
 
 def plus(x: Vector, y: Vector) -> Vector:

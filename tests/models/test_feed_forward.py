@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -15,9 +14,9 @@ from models.errors import InputError
 from models.fnn import FNNConfig, FNNEncoder
 from models.pooling import POOLINGS
 from models.registry import build
+from tests.models.plain import Vector, affine, gelu, norm
 
 SMALL = FNNConfig(input_size=5, max_length=7, word_size=3, hidden_size=4, num_layers=3)
-Vector = list[float]
 
 
 def small(config: FNNConfig = SMALL) -> FNNEncoder:
@@ -29,23 +28,6 @@ def text(length: int, seed: int = 1) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     embeddings = torch.randn(1, length, SMALL.input_size, generator=generator, dtype=torch.float64)
     return embeddings, torch.ones(1, length, dtype=torch.bool)
-
-
-def affine(weight: list[Vector], bias: Vector, x: Vector) -> Vector:
-    return [
-        sum(w * value for w, value in zip(row, x, strict=True)) + b
-        for row, b in zip(weight, bias, strict=True)
-    ]
-
-
-def norm(x: Vector, scale: Vector, shift: Vector) -> Vector:
-    mean = sum(x) / len(x)
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in x) / len(x) + 1e-5)
-    return [(v - mean) / deviation * a + b for v, a, b in zip(x, scale, shift, strict=True)]
-
-
-def gelu(x: Vector) -> Vector:
-    return [value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in x]
 
 
 def reference(encoder: FNNEncoder, embeddings: list[Vector]) -> Vector:
