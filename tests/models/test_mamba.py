@@ -1,4 +1,4 @@
-"""Mamba against its formulas in a plain loop, and its two schedules against each other."""
+"""Mamba's formulas in a plain loop, for test_schedules.py, and what it alone has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import mamba
-from models.base import Schedule
 from models.mamba import MambaBlock, MambaConfig, MambaEncoder
 
 SMALL = MambaConfig(input_size=6, d_model=8, num_layers=2, d_state=3, dt_rank=2)
@@ -57,37 +56,6 @@ def loop(encoder: MambaEncoder, embeddings: Tensor) -> Tensor:
     return torch.stack([norm("norm", x) for x in stream])
 
 
-@pytest.mark.parametrize("schedule", ["serial", "parallel", None])
-@pytest.mark.parametrize("length", [1, 2, 5, 33])
-@torch.inference_mode()
-def test_states_are_the_papers(schedule: Schedule | None, length: int) -> None:
-    small = encoder(SMALL)
-    embeddings = torch.randn(2, length, 6)
-    states = small(embeddings, torch.ones(2, length, dtype=torch.bool), schedule)
-    wanted = torch.stack([loop(small, text) for text in embeddings])
-    torch.testing.assert_close(states.double(), wanted, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("length", [1, 2, 37, 1000])
-@torch.inference_mode()
-def test_schedules_give_the_same_states(length: int) -> None:
-    shipped = encoder(MambaConfig())
-    embeddings, mask = torch.randn(1, length, 384), torch.ones(1, length, dtype=torch.bool)
-    serial, parallel = (shipped(embeddings, mask, name) for name in shipped.schedules)
-    torch.testing.assert_close(serial, parallel, rtol=1e-4, atol=1e-5)
-    assert torch.equal(shipped(embeddings, mask), parallel)
-
-
-def test_schedules_give_the_same_gradients() -> None:
-    embeddings, mask = torch.randn(2, 21, 6), torch.ones(2, 21, dtype=torch.bool)
-    gradients = []
-    for name in MambaEncoder.schedules:
-        small = encoder(SMALL)
-        small(embeddings, mask, name).square().sum().backward()
-        gradients.append([parameter.grad for parameter in small.parameters()])
-    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
-
-
 def test_some_features_at_a_time_are_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     small = encoder(SMALL)
     embeddings, mask = torch.randn(2, 9, 6), torch.ones(2, 9, dtype=torch.bool)
@@ -105,13 +73,3 @@ def test_state_space_starts_as_the_papers_does() -> None:
     rates = -block.A_log.exp()
     torch.testing.assert_close(rates, -torch.arange(1.0, 9).unsqueeze(1).expand_as(rates))
     assert bool((block.skip == 1).all())
-
-
-@pytest.mark.parametrize(
-    ("length", "serial", "parallel"), [(1, 4, 4), (2, 8, 4), (128, 512, 28), (1000, 4000, 40)]
-)
-def test_depth_is_every_step_or_a_logarithm(length: int, serial: int, parallel: int) -> None:
-    shipped = encoder(MambaConfig())
-    assert shipped.sequential_depth(length, "serial") == serial
-    assert shipped.sequential_depth(length, "parallel") == parallel
-    assert shipped.sequential_depth(length) == parallel
