@@ -55,9 +55,7 @@ real: parts setup-test  ## run the tests against real parts: Prometheus, wrk
 	$(BIN)/python -m pytest tests/real $(ARGS)
 
 train: setup-train  ## train every model from the data, teacher first; goes on where it stopped
-	$(BIN)/lockstep train minilm --pretrained --data $(DATA)/sst2/train.tsv=2 $(IMDB) --slices 6
-	$(BIN)/lockstep train minilm --start minilm --data $(DATA)/sst2/train.tsv=0.3 $(IMDB)=0.8 --learning-rate 4e-5 --slices 4 --seed 2 --work .work/second
-	$(BIN)/lockstep train minilm --start minilm --data $(DATA)/sst2/train.tsv $(IMDB) --learning-rate 4e-5 --slices 5 --seed 3 --work .work/third
+	$(BIN)/lockstep train minilm --pretrained --pooling mean --data $(DATA)/sst2/train.tsv $(IMDB)
 	$(BIN)/lockstep evaluate minilm $(DEV)
 	set -e; for model in $(STUDENTS); do \
 	  $(BIN)/lockstep train $$model $(DISTIL); $(BIN)/lockstep evaluate $$model $(DEV); done

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.attention import attend, padding_mask
 from models.base import ClassifierConfig, Encoder, Schedule
 
 
@@ -64,7 +65,7 @@ class TransformerBlock(nn.Module):
         query_key = rotate(projected[:, :, :2], *rotation)  # (B, T, 2, nh, hs)
         query, key = query_key.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, nh, T, hs)
         value = projected[:, :, 2].transpose(1, 2)  # (B, nh, T, hs)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        attended = attend(query, key, value, mask)
         attended = attended.transpose(1, 2).reshape(B, T, D)  # (B, nh, T, hs) -> (B, T, D)
         hidden_states = hidden_states + self.attention_output(attended)
         expanded = F.gelu(self.expand(self.feed_forward_norm(hidden_states)))  # (B, T, F)
@@ -120,11 +121,6 @@ class TransformerEncoder(Encoder):
 
     def longest_path(self, length: int) -> int:
         return 1
-
-
-def padding_mask(attention_mask: Tensor) -> Tensor | None:
-    """(B, T) -> (B, 1, 1, T), or None where nothing is padding and attention runs faster bare."""
-    return None if bool(attention_mask.all()) else attention_mask[:, None, None, :]
 
 
 def rotations(length: int, head_size: int, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,7 @@ from typing import Any
 
 TEXT_FIELDS = ("text", "sentence")
 DEFAULT_LABELS = ("negative", "positive")
+LONGEST_WHOLE = 64  # words: the runs of words of a text are as many as the square of its length
 
 
 class DataError(ValueError):
@@ -170,9 +171,38 @@ def fingerprint(rows: Sequence[Row]) -> str:
 def hold_back(rows: Sequence[Row], count: int) -> tuple[list[Row], list[Row]]:
     """Splits distinct rows into (train, held back) by a hash of each text: always the same split.
 
-    At most a fifth is held back. The held-back rows choose the epoch and fit the temperature.
+    Only whole texts are held back, a tenth of them at most, and the train part loses what is a part
+    of those alone: SST-2 holds the phrases of its sentences, and a sentence whose phrases were all
+    learnt is no new one. Rows held back choose the slice that is kept and fit the temperature.
     """
-    order = sorted(rows, key=lambda row: hashlib.sha256(row.text.encode()).digest())
-    count = min(count, len(order) // 5)
-    held = {row.text for row in order[:count]}
-    return [row for row in rows if row.text not in held], order[:count]
+    parts = parts_of_wholes(row.text for row in rows)
+    wholes = [row for row in rows if row.text not in parts]
+    order = sorted(wholes, key=lambda row: hashlib.sha256(row.text.encode()).digest())
+    held = order[: min(count, max(len(order) // 10, len(order) // 5 and 1))]
+    taken = {row.text for row in held}
+    train = [
+        row
+        for row in rows
+        if row.text not in taken and not parts.get(row.text, {None}).issubset(taken)
+    ]
+    return train, held
+
+
+def parts_of_wholes(texts: Iterable[str]) -> dict[str, set[str]]:
+    """Each text that is a run of another's words -> the whole texts it is a part of.
+
+    Words are what white space sets apart. A text of more than ``LONGEST_WHOLE`` words is always a
+    whole one, and its parts aren't looked for.
+    """
+    known = {tuple(text.split()): text for text in texts}
+    parts: dict[str, set[str]] = {}
+    for words in sorted(known, key=len, reverse=True):
+        whole = known[words]
+        if len(words) > LONGEST_WHOLE or whole in parts:
+            continue
+        for first in range(len(words)):
+            for last in range(first + 1, len(words) + 1):
+                part = known.get(words[first:last])
+                if part is not None and part != whole:
+                    parts.setdefault(part, set()).add(whole)
+    return parts

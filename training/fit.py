@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 from models.base import Classifier
 from models.predict import batches_by_length, collate
 from training.data import DataError
+from training.dropout import add_dropout
 from training.examples import Example
 from training.plan import TrainingSet, all_targets, one_cycle, plan
 from training.recipes import Recipe
@@ -71,6 +72,7 @@ class Fitting(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.classifier = classifier
+        add_dropout(classifier, recipe.dropout)
         self.recipe = recipe
         self.held_back = held_back
         self.examples = [example for source in train for example in source.examples]
@@ -106,6 +108,8 @@ class Fitting(lightning.LightningModule):
             self.log(kind, mean, prog_bar=True)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        # By the step, so that a run taken up again draws what it would have drawn.
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.trainer.global_step)
         self._step_began = time.perf_counter()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:

@@ -17,6 +17,7 @@ class Recipe:
         batch_rows: most texts of a batch.
         warmup: share of the steps in which the rate rises.
         weight_decay: AdamW's.
+        dropout: share of the features of each residual branch dropped (a Transformer's alone).
         augment: altered copies of each short text, if there is a teacher.
         excerpts: sentences drawn from each long text, if there is a teacher.
         slices: checkpoints and validations, evenly over the run.
@@ -31,6 +32,7 @@ class Recipe:
     batch_rows: int = 64
     warmup: float = 0.1
     weight_decay: float = 0.01
+    dropout: float = 0.0
     augment: int = 2
     excerpts: int = 6
     slices: int = 12
@@ -39,8 +41,8 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    # Already knows English: one pass is enough, and a high rate would make it forget.
-    "minilm": Recipe(learning_rate=5e-5, passes=1),
+    # Already knows English: a few passes are enough, and a high rate would make it forget.
+    "minilm": Recipe(learning_rate=5e-5, passes=2, max_length=384, dropout=0.1, slices=6),
     "lstm": Recipe(learning_rate=1e-3),
     "gru": Recipe(learning_rate=1e-3),
     "bilstm": Recipe(learning_rate=1e-3),

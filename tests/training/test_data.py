@@ -17,6 +17,7 @@ from training.data import (
     hold_back,
     label_index,
     label_names,
+    parts_of_wholes,
     read,
 )
 
@@ -170,16 +171,35 @@ def test_distinct_drops_repeats_and_contradictions() -> None:
 
 def test_held_back_rows_are_apart_and_always_the_same() -> None:
     rows = [Row(f"text {number}", str(number % 2)) for number in range(50)]
-    train, held = hold_back(rows, 7)
-    assert (len(train), len(held)) == (43, 7)
+    train, held = hold_back(rows, 5)
+    assert (len(train), len(held)) == (45, 5)
     assert {row.text for row in train} | {row.text for row in held} == {r.text for r in rows}
-    assert hold_back(rows[::-1], 7)[1] == held
+    assert hold_back(rows[::-1], 5)[1] == held
 
 
-def test_held_back_rows_are_a_fifth_at_most() -> None:
-    rows = [Row(f"text {number}", "0") for number in range(20)]
+def test_held_back_rows_are_a_tenth_at_most() -> None:
+    rows = [Row(f"text {number}", "0") for number in range(40)]
     assert len(hold_back(rows, 1500)[1]) == 4
+    assert len(hold_back(rows[:5], 1500)[1]) == 1
     assert hold_back(rows[:4], 1500)[1] == []
+
+
+def test_a_part_of_a_held_back_text_is_no_training_row() -> None:
+    rows = [Row(f"{n} is a good film", "1") for n in range(20)]
+    rows += [Row(f"{n} is", "1") for n in range(20)] + [Row("a good film", "1")]
+    train, held = hold_back(rows, 1)
+    (whole,) = (row.text for row in held)
+    assert whole.endswith("is a good film")
+    lost = {row.text for row in rows} - {row.text for row in train}
+    assert lost == {whole, whole.removesuffix(" a good film")}
+
+
+def test_parts_are_runs_of_whole_words() -> None:
+    texts = ["a b c d", "b c", "b", "b d", "bc", "b c e", "x " * 65 + "y", "x y"]
+    assert parts_of_wholes(texts) == {
+        "b c": {"a b c d", "b c e"},
+        "b": {"a b c d", "b d", "b c e"},
+    }
 
 
 def test_fingerprint_tells_rows_apart() -> None:

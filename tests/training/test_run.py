@@ -92,7 +92,7 @@ def test_card_says_how_the_model_was_made(job: TrainingJob) -> None:
     card = train(job).card
     assert card["training"]["command"] == job.command
     assert card["training"]["recipe"]["learning_rate"] == 0.02
-    assert card["training"]["steps"] == 4 * 12
+    assert card["training"]["steps"] == 4 * 14
     assert card["calibration"]["rows"] > 0
     assert card["cost"]["parameters"]["encoder"] > 0
     assert card["accuracy"] == {}
