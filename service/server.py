@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -29,7 +30,7 @@ from litserve.utils import WorkerSetupStatus
 from models import folder as folders
 from models.tokenizer import Tokenizer
 from service.api.app import create_app
-from service.api.catalogue import Catalogue, default_model
+from service.api.catalogue import Catalogue, check_shadows, default_model
 from service.engine.lifeline import end_forks_with_this_process
 from service.engine.worker import WorkerAPI, WorkerOptions, socket_path
 from service.settings import Settings
@@ -37,7 +38,6 @@ from service.settings import Settings
 logger = logging.getLogger("lockstep.server")
 
 WORKERS = 1
-API_PROCESSES = 1
 RESTART_SECONDS = 0.2  # between a worker's death and the next one's start
 
 
@@ -55,13 +55,14 @@ def serve(settings: Settings) -> int:
         default=default_model(settings.default_model, found),
         tokenizer=Tokenizer.load(settings.weights / folders.WORDPIECE),
     )
+    check_shadows(settings.shadow, found)
     with runtime_folder(settings.runtime_dir) as runtime:
         server = LockstepServer(settings, catalogue, runtime)
         try:
             server.run(
                 host=settings.host,
                 port=settings.port,
-                num_api_servers=API_PROCESSES,
+                num_api_servers=settings.api_processes,
                 log_level=settings.log_level,
                 generate_client_file=False,
                 access_log=False,
@@ -115,7 +116,7 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
             disable_openapi_url=True,
         )
         sockets = [socket_path(runtime, worker) for worker in range(WORKERS)]
-        self.app = create_app(settings, catalogue, sockets)
+        self.app = create_app(settings, catalogue, sockets, runtime)
         self.uvicorn_graceful_timeout = settings.drain_timeout_ms // 1000
         self.failed = False
         self._stopping = False
@@ -173,6 +174,7 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
                     return
                 logger.error("worker %d ended with %d; starting it again", worker, process.exitcode)
                 time.sleep(RESTART_SECONDS)
+                lit_api.options = replace(lit_api.options, replaces=True)
                 self.inference_workers[worker] = self.launch_single_inference_worker(
                     lit_api, worker
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,28 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SHIPPED_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 SOCKET_PATH_LIMIT = 90  # a Unix socket's path may have 107 bytes, its file name included
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowRule:
+    """A share of the requests of ``primary`` is replayed through ``shadow``."""
+
+    primary: str
+    shadow: str
+    share: float
+
+    @classmethod
+    def parse(cls, text: str) -> ShadowRule:
+        """``primary=shadow:share``. Raises ValueError if it isn't that."""
+        match = re.fullmatch(r"([^=:,]+)=([^=:,]+):([0-9.]+)", text)
+        if match is None:
+            raise ValueError(f"{text!r} isn't primary=shadow:share, as transformer=lstm:0.05 is")
+        primary, shadow, share = (part.strip() for part in match.groups())
+        if primary == shadow:
+            raise ValueError(f"{text!r}: a model can't shadow itself")
+        if not 0 < float(share) <= 1:
+            raise ValueError(f"{text!r}: the share must be above 0 and at most 1")
+        return cls(primary, shadow, float(share))
 
 
 class Settings(BaseSettings):
@@ -55,6 +78,14 @@ class Settings(BaseSettings):
     drain_timeout_ms: int = Field(
         30_000, ge=1000, description="longest that requests in flight may take after SIGTERM, in ms"
     )
+    api_processes: int = Field(
+        1, ge=1, le=64, description="processes that speak HTTP and tokenize, on one port"
+    )
+    shadow: Annotated[tuple[ShadowRule, ...], NoDecode] = Field(
+        (),
+        description="models that shadow others' requests after the answer, comma separated: "
+        "transformer=lstm:0.05 asks lstm about a twentieth of what transformer was asked",
+    )
     runtime_dir: Path | None = Field(
         None, description="private folder for the sockets; a new temporary one unless named"
     )
@@ -68,6 +99,16 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
+
+    @field_validator("shadow", mode="before")
+    @classmethod
+    def _rules(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        rules = [ShadowRule.parse(part) for part in value.split(",") if part.strip()]
+        if len({(rule.primary, rule.shadow) for rule in rules}) < len(rules):
+            raise ValueError("one model shadows another twice")
+        return tuple(rules)
 
     @field_validator("device")
     @classmethod

@@ -15,10 +15,13 @@ class Admission:
     Args:
         limit: most at once in this process.
         metrics: where the gauge is kept.
+
+    Attributes:
+        in_flight: requests that are in now.
     """
 
     def __init__(self, limit: int, metrics: Metrics) -> None:
-        self._limit, self._metrics, self._in_flight = limit, metrics, 0
+        self._limit, self._metrics, self.in_flight = limit, metrics, 0
 
     @contextmanager
     def admit(self, model: str) -> Iterator[None]:
@@ -27,12 +30,12 @@ class Admission:
         Raises:
             Busy: too many are in already.
         """
-        if self._in_flight >= self._limit:
+        if self.in_flight >= self._limit:
             raise Busy(f"{self._limit} requests are in flight, the most allowed; try again shortly")
-        self._in_flight += 1
+        self.in_flight += 1
         self._metrics.in_flight(model, 1)
         try:
             yield
         finally:
-            self._in_flight -= 1
+            self.in_flight -= 1
             self._metrics.in_flight(model, -1)

@@ -16,11 +16,15 @@ from starlette.routing import Route
 from service.api.admission import Admission
 from service.api.catalogue import Catalogue
 from service.api.classify import Classify
+from service.api.compare import Compare
 from service.api.exchange import at_the_edge
+from service.api.gap import Gap
 from service.api.health import Health
+from service.api.inference import Inference
 from service.api.models import Models
+from service.api.shadowing import Shadowing
 from service.engine.client import Engine
-from service.engine.wire import BatchFacts, Hello
+from service.engine.wire import BatchFacts, Hello, WorkerState
 from service.observe.metrics import Metrics
 from service.settings import Settings
 
@@ -30,6 +34,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 PATHS = (
     "/v1/classify",
+    "/v1/compare",
+    "/v1/gap",
     "/v1/models",
     "/v1/models/{name}",
     "/health/live",
@@ -38,21 +44,35 @@ PATHS = (
 )
 
 
-def create_app(settings: Settings, catalogue: Catalogue, sockets: list[Path]) -> Starlette:
+def create_app(
+    settings: Settings, catalogue: Catalogue, sockets: list[Path], folder: Path
+) -> Starlette:
     """The application.
 
     Args:
         settings: checked.
         catalogue: what is served.
         sockets: where the workers listen, one each.
+        folder: private, for what several API processes share.
     """
-    metrics = Metrics({name: f.labels for name, f in catalogue.folders.items()}, PATHS)
-    observer = WorkerObserver(metrics, catalogue)
-    engine = Engine(sockets, observer.hello, observer.batch)
+    metrics = Metrics(
+        {name: model.labels for name, model in catalogue.folders.items()},
+        PATHS,
+        [(rule.primary, rule.shadow) for rule in settings.shadow],
+        folder / "metrics" if settings.api_processes > 1 else None,
+    )
+    engine = Engine(sockets, WorkerObserver(metrics, catalogue))
+    inference = Inference(settings, catalogue, engine)
     admission = Admission(settings.max_in_flight, metrics)
+    shadowing = Shadowing(
+        settings.shadow, catalogue, inference, metrics, lambda: admission.in_flight
+    )
+    classify = Classify(settings, catalogue, inference, metrics, admission, shadowing)
     models, health = Models(catalogue), Health(engine, metrics)
     endpoints: dict[str, tuple[str, Endpoint]] = {
-        "/v1/classify": ("POST", Classify(settings, catalogue, engine, metrics, admission)),
+        "/v1/classify": ("POST", classify),
+        "/v1/compare": ("POST", Compare(settings, catalogue, inference, admission)),
+        "/v1/gap": ("GET", Gap(catalogue, metrics)),
         "/v1/models": ("GET", models.list),
         "/v1/models/{name}": ("GET", models.one),
         "/health/live": ("GET", health.live),
@@ -64,6 +84,7 @@ def create_app(settings: Settings, catalogue: Catalogue, sockets: list[Path]) ->
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with engine:
             yield
+            shadowing.close()
 
     routes = [
         Route(path, _labelled(path, endpoint), methods=[method])
@@ -78,14 +99,11 @@ class WorkerObserver:
     def __init__(self, metrics: Metrics, catalogue: Catalogue) -> None:
         self._metrics, self._catalogue = metrics, catalogue
         self._device = ""
-        self._pids: set[int] = set()
 
     def hello(self, hello: Hello) -> None:
         """A worker is connected."""
-        restarted = bool(self._pids) and hello.pid not in self._pids
-        self._pids.add(hello.pid)
         self._device = hello.device
-        self._metrics.worker(hello.device, restarted=restarted)
+        self._metrics.worker(hello.device, restarted=hello.replaces)
         self._metrics.build(version("lockstep"), version("litserve"), hello.torch)
         for model in hello.models:
             folder = self._catalogue.folders[model.name]
@@ -99,18 +117,23 @@ class WorkerObserver:
             )
 
     def batch(self, facts: BatchFacts) -> None:
-        """A batch ran."""
+        """A batch ran. What isn't clients' traffic shows as the worker's time alone."""
+        self._metrics.busy(self._device, facts.batch_seconds + facts.forward_seconds)
+        if facts.traffic != "client":
+            return
         self._metrics.batch(
             facts.model,
-            self._device,
             rows=facts.rows,
             tokens=facts.tokens,
             padding=facts.padding_tokens,
-            batch_seconds=facts.batch_seconds,
             forward_seconds=facts.forward_seconds,
             flops=facts.flops,
             steps=facts.sequential_steps,
         )
+
+    def state(self, state: WorkerState) -> None:
+        """More or less waits than before."""
+        self._metrics.state(self._device, state.waiting, state.memory_bytes)
 
 
 def _labelled(path: str, endpoint: Endpoint) -> Endpoint:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from models.folder import ModelFolder
 from models.tokenizer import Tokenizer
 from service.api.errors import ModelNotFound
+from service.settings import ShadowRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +73,13 @@ def default_model(wanted: str | None, folders: Mapping[str, ModelFolder]) -> str
     if wanted not in folders:
         raise ValueError(f"--default-model {wanted} isn't served; there are: {', '.join(folders)}")
     return wanted
+
+
+def check_shadows(rules: Iterable[ShadowRule], folders: Mapping[str, ModelFolder]) -> None:
+    """Raises ValueError where a rule can't work with what is served."""
+    for rule in rules:
+        for name in (rule.primary, rule.shadow):
+            if name not in folders:
+                raise ValueError(f"--shadow: {name} isn't served; there are: {', '.join(folders)}")
+        if set(folders[rule.primary].labels) != set(folders[rule.shadow].labels):
+            raise ValueError(f"--shadow: {rule.primary} and {rule.shadow} have other labels")

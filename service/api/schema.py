@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from models.windows import LongInput
 from service.api.errors import Invalid, NotJSON
+
+_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+Request = TypeVar("Request", bound=BaseModel)
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+# A text, or a list of them: one is a list of one.
+Texts = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
 
 
 class ClassifyRequest(BaseModel):
@@ -21,24 +40,53 @@ class ClassifyRequest(BaseModel):
         timeout_ms: longest the request may take, in ms.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = _STRICT
 
-    inputs: list[str] = Field(min_length=1)
+    inputs: Texts
     model: str | None = None
     long_input: LongInput = "truncate"
     schedule: Literal["auto", "serial", "parallel"] = "auto"
     timeout_ms: float | None = Field(None, gt=0, allow_inf_nan=False)
 
-    @field_validator("inputs", mode="before")
-    @classmethod
-    def _one_is_a_list_of_one(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+
+class CompareRequest(BaseModel):
+    """The body of ``POST /v1/compare``.
+
+    Attributes:
+        inputs: a text, or a list of them.
+        models: served names; None for all.
+        baseline: to which the ratios are; None for the first of the models.
+        long_input: what to do with a text longer than a model's window.
+        schedule: how a linear recurrence is run: the fastest way (``auto``), or ``each`` it has,
+            as a contender of its own.
+        timeout_ms: longest the request may take, in ms.
+    """
+
+    model_config = _STRICT
+
+    inputs: Texts
+    models: list[str] | None = Field(None, min_length=1)
+    baseline: str | None = None
+    long_input: LongInput = "truncate"
+    schedule: Literal["auto", "each"] = "auto"
+    timeout_ms: float | None = Field(None, gt=0, allow_inf_nan=False)
 
 
 _classify = TypeAdapter(ClassifyRequest)
+_compare = TypeAdapter(CompareRequest)
 
 
 def parse_classify(body: bytes) -> ClassifyRequest:
+    """Bytes to a valid request. Raises NotJSON or Invalid."""
+    return _parse(_classify, body)
+
+
+def parse_compare(body: bytes) -> CompareRequest:
+    """Bytes to a valid request. Raises NotJSON or Invalid."""
+    return _parse(_compare, body)
+
+
+def _parse(adapter: TypeAdapter[Request], body: bytes) -> Request:
     """Bytes to a valid request.
 
     Raises:
@@ -46,7 +94,7 @@ def parse_classify(body: bytes) -> ClassifyRequest:
         Invalid: they can, and say something that isn't allowed.
     """
     try:
-        return _classify.validate_json(body)
+        return adapter.validate_json(body)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         if problems[0]["type"] == "json_invalid":

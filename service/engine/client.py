@@ -10,11 +10,17 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
-from service.engine.errors import DeadlineError, ForwardError, NotReadyError, WorkerLostError
+from service.engine.errors import (
+    DeadlineError,
+    ForwardError,
+    GaveWayError,
+    NotReadyError,
+    WorkerLostError,
+)
 from service.engine.wire import (
     Answer,
     BatchFacts,
@@ -23,8 +29,11 @@ from service.engine.wire import (
     FrameBuffer,
     FrameError,
     FromAPI,
+    FromWorker,
     Hello,
+    Traffic,
     Work,
+    WorkerState,
     decode_from_worker,
     frame,
     pack,
@@ -36,25 +45,29 @@ logger = logging.getLogger("lockstep.client")
 RETRY_SECONDS = 0.1  # between attempts to reach a worker that isn't there
 DEADLINE_GRACE_SECONDS = 0.25  # what a worker gets to say itself that time is up
 
+FAILURES = {"deadline": DeadlineError, "gave_way": GaveWayError}
+
+
+class WorkerListener(Protocol):
+    """Who is told what workers say of themselves."""
+
+    def hello(self, hello: Hello) -> None: ...
+    def batch(self, facts: BatchFacts) -> None: ...
+    def state(self, state: WorkerState) -> None: ...
+
 
 class WorkerLink(asyncio.Protocol):
     """One connection to one worker.
 
     Args:
         path: the worker's socket.
-        on_hello: told what the worker runs, on each connection.
-        on_batch: told each batch's facts.
+        listener: told what the worker says of itself.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        on_hello: Callable[[Hello], None],
-        on_batch: Callable[[BatchFacts], None],
-    ) -> None:
+    def __init__(self, path: Path, listener: WorkerListener) -> None:
         self.hello: Hello | None = None
         self.waiting: dict[int, asyncio.Future[Answer]] = {}
-        self._path, self._on_hello, self._on_batch = path, on_hello, on_batch
+        self._path, self._listener = path, listener
         self._ids = itertools.count()
         self._outbox: list[FromAPI] = []
         self._transport: asyncio.Transport | None = None
@@ -72,9 +85,16 @@ class WorkerLink(asyncio.Protocol):
             except OSError:
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def ask(self, model: str, schedule: str | None, windows: list[bytes], deadline: float) -> int:
+    def ask(
+        self,
+        model: str,
+        schedule: str | None,
+        windows: list[bytes],
+        deadline: float,
+        traffic: Traffic,
+    ) -> int:
         """Sends work with the next frame; its future is in ``waiting`` under the id returned."""
-        work = Work(next(self._ids), model, schedule, windows, deadline)
+        work = Work(next(self._ids), model, schedule, windows, deadline, traffic)
         self.waiting[work.id] = asyncio.get_running_loop().create_future()
         self._post(work)
         return work.id
@@ -111,23 +131,24 @@ class WorkerLink(asyncio.Protocol):
                 future.set_exception(WorkerLostError("the worker ended while it held the request"))
         self._lost.set()
 
-    def _handle(self, message: Hello | Answer | Failure | BatchFacts) -> None:
+    def _handle(self, message: FromWorker) -> None:
         match message:
             case Hello():
                 self.hello = message
-                self._on_hello(message)
+                self._listener.hello(message)
             case BatchFacts():
-                self._on_batch(message)
+                self._listener.batch(message)
+            case WorkerState():
+                self._listener.state(message)
             case Answer() | Failure():
                 future = self.waiting.pop(message.id, None)
                 if future is None or future.done():
                     return
                 if isinstance(message, Answer):
                     future.set_result(message)
-                elif message.reason == "deadline":
-                    future.set_exception(DeadlineError(message.detail))
                 else:
-                    future.set_exception(ForwardError(message.detail))
+                    failure = FAILURES.get(message.reason, ForwardError)
+                    future.set_exception(failure(message.detail))
 
     def _post(self, message: FromAPI) -> None:
         if not self._outbox:
@@ -145,17 +166,11 @@ class Engine:
 
     Args:
         paths: a socket a worker.
-        on_hello: told what a worker runs whenever one is connected.
-        on_batch: told each batch's facts.
+        listener: told what the workers say of themselves.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        on_hello: Callable[[Hello], None],
-        on_batch: Callable[[BatchFacts], None],
-    ) -> None:
-        self._links = [WorkerLink(path, on_hello, on_batch) for path in paths]
+    def __init__(self, paths: Sequence[Path], listener: WorkerListener) -> None:
+        self._links = [WorkerLink(path, listener) for path in paths]
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Engine:
@@ -176,7 +191,12 @@ class Engine:
         return next((link.hello for link in self._links if link.hello), None)
 
     async def infer(
-        self, model: str, schedule: str | None, windows: Sequence[Sequence[int]], deadline: float
+        self,
+        model: str,
+        schedule: str | None,
+        windows: Sequence[Sequence[int]],
+        deadline: float,
+        traffic: Traffic = "client",
     ) -> tuple[Answer, Hello]:
         """Logits of each window, from the worker with the least to do.
 
@@ -185,12 +205,13 @@ class Engine:
             schedule: one of the model's, or None for the fastest on the worker that answers.
             windows: token ids.
             deadline: in seconds of ``timing.now``.
+            traffic: whom it is for.
 
         Returns:
             The answer, and who gave it.
 
         Raises:
-            NotReadyError, WorkerLostError, DeadlineError, ForwardError: there is none, and why.
+            EngineError: there is none; its kind says why.
         """
         ready = [link for link in self._links if link.hello is not None]
         if not ready:
@@ -199,7 +220,8 @@ class Engine:
         hello = link.hello
         assert hello is not None, "it was a moment ago, and nothing was awaited since"
         schedule = schedule or hello.fastest_schedule(model)
-        work_id = link.ask(model, schedule, [pack(window) for window in windows], deadline)
+        packed = [pack(window) for window in windows]
+        work_id = link.ask(model, schedule, packed, deadline, traffic)
         future = link.waiting[work_id]
         try:
             async with asyncio.timeout(deadline - now() + DEADLINE_GRACE_SECONDS):

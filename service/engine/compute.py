@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import resource
 import statistics
 import time
 from collections.abc import Sequence
@@ -125,6 +126,13 @@ class Compute:
             raise FloatingPointError(f"{model} gave logits that aren't numbers")
         return BatchResult(logits, on_device, finished)
 
+    def memory_bytes(self) -> int:
+        """What this worker holds of its GPU's memory; on a CPU, of the machine's."""
+        if self.device.type == "cuda":
+            return torch.cuda.memory_reserved(self.device)
+        resident = int(Path("/proc/self/statm").read_text().split()[1])  # in pages
+        return resident * resource.getpagesize()
+
     def flops(self, model: str, length: int) -> int:
         """Operations of one window."""
         return cost.flops(self.models[model].classifier, length)
@@ -176,9 +184,11 @@ def _seconds(classifier: Classifier) -> float:
 def _forward_seconds(
     classifier: Classifier, shape: tuple[int, int], schedule: Schedule | None = None
 ) -> float:
-    """One forward over random tokens of that shape, (B, T)."""
+    """One forward over random tokens of that shape, (B, T); T is the window's at most."""
     device = classifier.head.weight.device
-    input_ids = torch.randint(classifier.embedding.vocab_size, shape, device=device)
+    B, T = shape
+    T = min(T, classifier.config.max_length or T)
+    input_ids = torch.randint(classifier.embedding.vocab_size, (B, T), device=device)
     attention_mask = torch.ones_like(input_ids, dtype=torch.bool)
     began = time.perf_counter()
     predict.run(classifier, input_ids, attention_mask, schedule)

@@ -13,6 +13,8 @@ import socket
 import threading
 from pathlib import Path
 
+import msgspec
+
 from service.engine.inbox import Inbox
 from service.engine.wire import (
     HEADER,
@@ -77,7 +79,7 @@ class Listener:
     Args:
         path: of the socket; a stale one is replaced.
         inbox: where their work goes.
-        hello: what each is told first.
+        hello: what each is told first; that this worker replaces another, only the first of them.
     """
 
     def __init__(self, path: Path, inbox: Inbox, hello: Hello) -> None:
@@ -95,7 +97,15 @@ class Listener:
         self._connections = [c for c in self._connections if c.open]
         return len(self._connections)
 
+    def tell_one(self, message: FromWorker) -> bool:
+        """Sends to one API process, whichever; tells whether there was one."""
+        connection = next((c for c in self._connections if c.open), None)
+        if connection is not None:
+            connection.send(message)
+        return connection is not None
+
     def _accept(self) -> None:
         while True:
             sock, _ = self._socket.accept()
             self._connections.append(Connection(sock, self._inbox, self._hello))
+            self._hello = msgspec.structs.replace(self._hello, replaces=False)

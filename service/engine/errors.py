@@ -4,6 +4,7 @@ EngineError
 ├── NotReadyError         no worker is there to ask
 ├── WorkerLostError       the worker went away while it held the request
 ├── DeadlineError         the time allowed was up
+├── GaveWayError          it was a shadow, and a client wanted the worker
 └── ForwardError          the worker tried and failed
 """
 
@@ -24,6 +25,10 @@ class WorkerLostError(EngineError):
 
 class DeadlineError(EngineError):
     """The request's time was up before it was answered."""
+
+
+class GaveWayError(EngineError):
+    """A shadow was dropped, uncomputed, for a client's request."""
 
 
 class ForwardError(EngineError):

@@ -7,11 +7,22 @@ knows of sockets or of torch.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from service.engine.batcher import BatchLimits, next_batch
-from service.engine.wire import Answer, Cancel, Failure, FromAPI, FromWorker, Ride, Work, unpack
+from service.engine.batcher import BatchLimits, giving_way, next_batch
+from service.engine.wire import (
+    Answer,
+    Cancel,
+    Failure,
+    FromAPI,
+    FromWorker,
+    Ride,
+    Traffic,
+    Work,
+    unpack,
+)
 from service.observe.timing import now
 
 Reply = Callable[[FromWorker], None]
@@ -56,6 +67,10 @@ class WaitingWindow:
     @property
     def schedule(self) -> str | None:
         return self.pending.work.schedule
+
+    @property
+    def traffic(self) -> Traffic:
+        return self.pending.work.traffic
 
     @property
     def length(self) -> int:
@@ -106,12 +121,16 @@ class Inbox:
     def take(self, timeout: float) -> list[WaitingWindow]:
         """The next batch, as soon as anything waits; empty after ``timeout`` seconds of nothing.
 
-        Windows whose deadline has passed fail here and are never computed.
+        Windows whose deadline has passed fail here and are never computed; so do shadows where a
+        client waits.
         """
         with self._changed:
             if not self._waiting:
                 self._changed.wait(timeout)
             self._waiting = [w for w in self._waiting if not self._expired(w.pending)]
+            for position in giving_way(self._waiting):
+                self.fail(self._waiting[position], "gave_way", "a client wanted the worker")
+            self._waiting = [w for w in self._waiting if not w.pending.over]
             if not self._waiting:
                 return []
             chosen = next_batch(self._waiting, self._limits)
@@ -119,6 +138,12 @@ class Inbox:
             taken = set(chosen)
             self._waiting = [w for i, w in enumerate(self._waiting) if i not in taken]
             return batch
+
+    def waiting(self) -> dict[str, int]:
+        """Clients' windows that wait for a batch, by model."""
+        with self._changed:
+            asked = (w for w in self._waiting if w.traffic == "client" and not w.pending.over)
+            return dict(Counter(window.model for window in asked))
 
     def finish(
         self,

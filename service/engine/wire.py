@@ -1,8 +1,8 @@
 """What crosses the socket between an API process and a worker, and how it is framed.
 
 A frame is four bytes of length, big endian, and a MessagePack list of messages. An API process
-sends ``Work`` and ``Cancel``; a worker sends ``Hello`` once, then ``Answer``, ``Failure`` and
-``BatchFacts``.
+sends ``Work`` and ``Cancel``; a worker sends ``Hello`` once, then ``Answer`` and ``Failure`` to
+whoever asked, and ``BatchFacts`` and ``WorkerState``, which must count once, to one API process.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import msgspec
 
 HEADER = struct.Struct(">I")
 MAX_FRAME_BYTES = 256 * 1024 * 1024  # far above any legal request: a larger one is a bug or noise
+
+# Whom a forward is for. Only a client's feeds the metrics of client traffic; a shadow's gives way.
+Traffic = Literal["client", "compare", "shadow"]
 
 
 class Work(msgspec.Struct, array_like=True, tag="work", frozen=True):
@@ -26,6 +30,7 @@ class Work(msgspec.Struct, array_like=True, tag="work", frozen=True):
         schedule: one of the model's, or None.
         windows: token ids, each packed by ``pack``.
         deadline: after which it must not be computed, in seconds of ``timing.now``.
+        traffic: whom it is for.
     """
 
     id: int
@@ -33,6 +38,7 @@ class Work(msgspec.Struct, array_like=True, tag="work", frozen=True):
     schedule: str | None
     windows: list[bytes]
     deadline: float
+    traffic: Traffic = "client"
 
 
 class Cancel(msgspec.Struct, array_like=True, tag="cancel", frozen=True):
@@ -78,7 +84,12 @@ class Answer(msgspec.Struct, array_like=True, tag="answer", frozen=True):
 
 
 class Failure(msgspec.Struct, array_like=True, tag="failure", frozen=True):
-    """Why there is no answer: ``deadline`` or ``internal``; the detail is for the log."""
+    """Why there is no answer; the detail is for the log.
+
+    Attributes:
+        id: of the ``Work``.
+        reason: ``deadline``, ``internal``, or a shadow's ``gave_way``: a client wanted the worker.
+    """
 
     id: int
     reason: str
@@ -97,6 +108,7 @@ class BatchFacts(msgspec.Struct, array_like=True, tag="batch", frozen=True):
         forward_seconds: until its logits were on the host.
         flops: of its real tokens.
         sequential_steps: steps that had to wait for one another, padding included.
+        traffic: whom it was for.
     """
 
     model: str
@@ -108,6 +120,19 @@ class BatchFacts(msgspec.Struct, array_like=True, tag="batch", frozen=True):
     forward_seconds: float
     flops: int
     sequential_steps: int
+    traffic: Traffic = "client"
+
+
+class WorkerState(msgspec.Struct, array_like=True, tag="state", frozen=True):
+    """How a worker is doing, whenever that changed; told to one API process.
+
+    Attributes:
+        waiting: windows that wait for a batch, by model; clients' alone.
+        memory_bytes: of its device that it holds; of the process, where that is the CPU.
+    """
+
+    waiting: dict[str, int]
+    memory_bytes: int
 
 
 class ServedModel(msgspec.Struct, array_like=True, frozen=True):
@@ -127,20 +152,33 @@ class ServedModel(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):
-    """A worker's first words on a connection."""
+    """A worker's first words on a connection.
+
+    Attributes:
+        pid: of its process.
+        device: that it computes on.
+        torch: its version.
+        models: what it serves.
+        replaces: it stands in for one that died; told to one API process alone, which counts it.
+    """
 
     pid: int
     device: str
     torch: str
     models: list[ServedModel]
+    replaces: bool = False
 
     def fastest_schedule(self, model: str) -> str | None:
         """What this worker runs a model under unless told otherwise."""
         return next((served.schedule for served in self.models if served.name == model), None)
 
+    def dtype(self, model: str) -> str:
+        """The number format this worker runs a model in."""
+        return next(served.dtype for served in self.models if served.name == model)
+
 
 FromAPI = Work | Cancel
-FromWorker = Hello | Answer | Failure | BatchFacts
+FromWorker = Hello | Answer | Failure | BatchFacts | WorkerState
 
 _encoder = msgspec.msgpack.Encoder()
 _from_api = msgspec.msgpack.Decoder(list[FromAPI])

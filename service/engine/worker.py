@@ -21,7 +21,7 @@ from service.engine.batcher import BatchLimits
 from service.engine.connections import Listener
 from service.engine.inbox import Inbox, WaitingWindow
 from service.engine.lifeline import end_with_parent
-from service.engine.wire import BatchFacts, Hello, Ride, ServedModel
+from service.engine.wire import BatchFacts, Hello, Ride, ServedModel, WorkerState
 from service.observe.timing import now
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class WorkerOptions:
     max_batch_tokens: int
     sockets: Path
     log_level: str
+    replaces: bool = False  # one that died
 
 
 def socket_path(folder: Path, worker: int) -> Path:
@@ -93,9 +94,15 @@ class WorkerLoop(LitLoop):  # type: ignore[misc]  # litserve ships no types
         assert compute is not None, "setup comes first"
         inbox = Inbox(BatchLimits(options.max_batch_tokens))
         path = socket_path(options.sockets, worker_id)
-        listener = Listener(path, inbox, greeting(compute))
+        listener = Listener(path, inbox, greeting(compute, options.replaces))
+        told: WorkerState | None = None
         while not (lit_api.stopping and listener.connections == 0):
             batch = inbox.take(timeout=IDLE_SECONDS)
+            # What waits while this batch runs. The memory, read only where nobody is kept waiting.
+            memory = told.memory_bytes if told and batch else compute.memory_bytes()
+            state = WorkerState(inbox.waiting(), memory)
+            if state != told and listener.tell_one(state):
+                told = state
             if batch:
                 run_batch(compute, inbox, batch)
         sys.exit(0)
@@ -129,14 +136,15 @@ def run_batch(compute: Compute, inbox: Inbox, batch: list[WaitingWindow]) -> Non
         forward_seconds=forward_seconds,
         flops=sum(compute.flops(model, length) for length in lengths),
         sequential_steps=max(depths),
+        traffic=batch[0].traffic,
     )
     batch[0].pending.reply(facts)
     ride = Ride(forward_seconds, len(batch), max(lengths))
     inbox.finish(batch, result.logits, ride, batch_seconds, depths, result.finished)
 
 
-def greeting(compute: Compute) -> Hello:
-    """What an API process is told first."""
+def greeting(compute: Compute, replaces: bool) -> Hello:
+    """What an API process is told first; ``replaces`` says that another worker died."""
     import torch
 
     return Hello(
@@ -147,4 +155,5 @@ def greeting(compute: Compute) -> Hello:
             ServedModel(name, model.dtype, model.load_seconds, model.schedule)
             for name, model in compute.models.items()
         ],
+        replaces=replaces,
     )

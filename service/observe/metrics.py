@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -10,51 +13,59 @@ from prometheus_client import (
     Gauge,
     Histogram,
     disable_created_metrics,
+    values,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
+from service.observe.buckets import (
+    BATCH_BUCKETS,
+    BATCH_EDGES,
+    LATENCY_BUCKETS,
+    LENGTH_EDGES,
+    RATIO_BUCKETS,
+    SCORE_BUCKETS,
+    TOKEN_BUCKETS,
+    bucket,
+    bucket_names,
+)
+from service.observe.reading import HistogramCell, by_model, cells
 from service.observe.timing import STAGES
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 OTHER = "other"  # a path that isn't ours, a model that was never determined
+CLASSIFY = "/v1/classify"
+CLASSIFY_CODES = ("200", "429", "500", "503", "504")  # what a good request may be answered with
 
-# 50 µs to 10 s, about a factor of 2 apart: a small classifier is done where the usual ones begin.
-LATENCY_BUCKETS = (
-    0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
-    0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
-)  # fmt: skip
-TOKEN_BUCKETS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
-BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
-SCORE_BUCKETS = tuple(step / 20 for step in range(1, 21))
-
-LENGTH_EDGES = (16, 32, 64, 128, 256, 512, 1024, 2048)
-BATCH_EDGES = (1, 4, 16)
 REJECTIONS = (
     "busy", "deadline", "client_gone", "worker_lost", "not_ready", "too_large", "invalid",
     "unauthorized",
 )  # fmt: skip
 
 
-def bucket(value: int, edges: Sequence[int]) -> str:
-    """The name of the range a value is in: ``1``, ``2-4``, ``5-16``, ``17+`` for edges 1, 4, 16."""
-    below = 0
-    for edge in edges:
-        if value <= edge:
-            return str(edge) if below + 1 == edge else f"{below + 1}-{edge}"
-        below = edge
-    return f"{below + 1}+"
-
-
 class Metrics:
-    """One process's metrics.
+    """The service's metrics, as one of its API processes records and shows them.
+
+    Made before the API processes are forked. Where there are several, each writes into files of
+    its own in one folder, and any of them shows the sum of all.
 
     Args:
         models: labels of each served model, by name: their series start at 0.
         routes: paths that are ours.
+        shadows: (primary, shadow) of every shadow there is.
+        folder: shared by several API processes; None for one process alone.
     """
 
-    def __init__(self, models: Mapping[str, Sequence[str]], routes: Iterable[str]) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Sequence[str]],
+        routes: Iterable[str],
+        shadows: Iterable[tuple[str, str]] = (),
+        folder: Path | None = None,
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # second series, read by nobody
+        self._models, self._folder = tuple(models), folder
+        _keep_values_in(folder)
         self.registry = CollectorRegistry()
         self._request_duration = self._histogram(
             "request_duration_seconds",
@@ -94,16 +105,34 @@ class Metrics:
         self._scores = self._histogram(
             "prediction_score", "Probability of the verdict", ["model", "label"], SCORE_BUCKETS
         )
-        self._in_flight = self._gauge("requests_in_flight", "Admitted, not answered", ["model"])
+        self._in_flight = self._gauge(
+            "requests_in_flight", "Admitted, not answered", ["model"], "livesum"
+        )
+        self._queue = self._gauge("queue_depth", "Windows that wait for a batch", ["model"])
         self._rejections = self._counter("rejections", "Requests refused, by reason", ["reason"])
         self._busy = self._counter("worker_busy_seconds", "Seconds in batches", ["device"])
         self._restarts = self._counter("worker_restarts", "Workers started again", ["device"])
+        self._memory = self._gauge("device_memory_bytes", "Held by the worker", ["device"])
+        self._shadow_ratio = self._histogram(
+            "shadow_forward_ratio",
+            "Forward of the shadow over that of the primary, on the same texts",
+            ["primary", "shadow", "length_bucket"],
+            RATIO_BUCKETS,
+        )
+        self._agreements = self._counter(
+            "shadow_agreements",
+            "Texts read by both, and whether they agree",
+            ["primary", "shadow", "agree"],
+        )
+        self._dropped = self._counter(
+            "shadow_dropped", "Replays that gave way or failed", ["primary", "shadow"]
+        )
         self._load = self._gauge("model_load_seconds", "Reading and choosing a dtype", ["model"])
         self._model_info = self._gauge(
             "model_info", "What is served", ["model", "architecture", "device", "dtype", "version"]
         )
         self._build_info = self._gauge("build_info", "Versions", ["version", "litserve", "torch"])
-        self._start_at_zero(models, list(routes))
+        self._start_at_zero(models, list(routes), list(shadows))
 
     def request(self, model: str, route: str, code: int, seconds: float) -> None:
         """A request was answered, well or not."""
@@ -143,17 +172,15 @@ class Metrics:
     def batch(
         self,
         model: str,
-        device: str,
         *,
         rows: int,
         tokens: int,
         padding: int,
-        batch_seconds: float,
         forward_seconds: float,
         flops: int,
         steps: int,
     ) -> None:
-        """A batch ran; told to one API process only."""
+        """A batch of clients' windows ran; told to one API process only."""
         self._batch_forward_duration.labels(model).observe(forward_seconds)
         self._forward_seconds.labels(model).inc(forward_seconds)
         self._flops.labels(model).inc(flops)
@@ -161,7 +188,38 @@ class Metrics:
         self._tokens.labels(model).inc(tokens)
         self._padding.labels(model).inc(padding)
         self._batch_size.labels(model).observe(rows)
-        self._busy.labels(device).inc(batch_seconds + forward_seconds)
+
+    def busy(self, device: str, seconds: float) -> None:
+        """A worker was busy with a batch, whomever it was for."""
+        self._busy.labels(device).inc(seconds)
+
+    def state(self, device: str, waiting: Mapping[str, int], memory_bytes: int) -> None:
+        """How a worker is doing; ``waiting`` leaves out the models for which nothing waits."""
+        for model in self._models:
+            self._queue.labels(model).set(waiting.get(model, 0))
+        self._memory.labels(device).set(memory_bytes)
+
+    def shadow(
+        self, primary: str, shadow: str, tokens: int, ratio: float | None, agree: Iterable[bool]
+    ) -> None:
+        """A shadow answered.
+
+        Args:
+            primary: the model that the client asked.
+            shadow: the model that was asked after it.
+            tokens: of the longest text.
+            ratio: of their forwards; None where the primary's was shared with other requests.
+            agree: whether they gave one label, for each text.
+        """
+        if ratio is not None:
+            length = bucket(tokens, LENGTH_EDGES)
+            self._shadow_ratio.labels(primary, shadow, length).observe(ratio)
+        for same in agree:
+            self._agreements.labels(primary, shadow, str(same).lower()).inc()
+
+    def shadow_dropped(self, primary: str, shadow: str) -> None:
+        """A shadow gave way to a client, or failed."""
+        self._dropped.labels(primary, shadow).inc()
 
     def worker(self, device: str, *, restarted: bool) -> None:
         """A worker is connected, for the first time or again."""
@@ -181,27 +239,60 @@ class Metrics:
 
     def render(self) -> bytes:
         """The exposition in Prometheus's text format; takes milliseconds, so off the event loop."""
-        return generate_latest(self.registry)
+        return generate_latest(self._merged())
 
-    def _start_at_zero(self, models: Mapping[str, Sequence[str]], routes: list[str]) -> None:
+    def forwards(self) -> list[HistogramCell]:
+        """The forward of clients' requests, at every label value seen; off the event loop too."""
+        return list(cells(self._merged().collect(), "lockstep_forward_duration_seconds"))
+
+    def achieved(self) -> dict[str, tuple[float, float]]:
+        """Of each model: operations on real tokens, and the seconds that its forwards took."""
+        families = list(self._merged().collect())
+        flops = by_model(families, "lockstep_model_flops")
+        seconds = by_model(families, "lockstep_model_forward_seconds")
+        return {model: (flops[model], seconds[model]) for model in flops}
+
+    def _merged(self) -> CollectorRegistry:
+        """What all API processes recorded."""
+        if self._folder is None:
+            return self.registry
+        merged = CollectorRegistry()
+        MultiProcessCollector(merged, str(self._folder))  # type: ignore[no-untyped-call]
+        return merged
+
+    def _start_at_zero(
+        self,
+        models: Mapping[str, Sequence[str]],
+        routes: list[str],
+        shadows: list[tuple[str, str]],
+    ) -> None:
         """``rate()`` needs a 0 before the first 1: every series known beforehand is there."""
         for reason in REJECTIONS:
             self._rejections.labels(reason)
         for route in (*routes, OTHER):
             self._request_duration.labels(OTHER, route, "200" if route in routes else "404")
+        self._in_flight.labels(OTHER)
         by_model = (
             self._batch_forward_duration, self._flops, self._forward_seconds, self._steps,
             self._tokens, self._padding, self._batch_size, self._request_tokens, self._unknown,
-            self._truncated, self._segments, self._in_flight, self._load,
+            self._truncated, self._segments, self._in_flight, self._queue, self._load,
         )  # fmt: skip
         for model, labels in models.items():
             for metric in by_model:
                 metric.labels(model)
+            for code in CLASSIFY_CODES:
+                self._request_duration.labels(model, CLASSIFY, code)
             for stage in STAGES:
                 self._stage_duration.labels(model, stage)
             for label in labels:
                 self._predictions.labels(model, label)
                 self._scores.labels(model, label)
+        for pair in shadows:
+            self._dropped.labels(*pair)
+            for agree in ("true", "false"):
+                self._agreements.labels(*pair, agree)
+            for length in bucket_names(LENGTH_EDGES):
+                self._shadow_ratio.labels(*pair, length)
 
     def _histogram(
         self, name: str, text: str, labels: list[str], buckets: Sequence[float] = LATENCY_BUCKETS
@@ -211,5 +302,29 @@ class Metrics:
     def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
         return Counter(f"lockstep_{name}", text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str, labels: list[str]) -> Gauge:
-        return Gauge(f"lockstep_{name}", text, labels, registry=self.registry)
+    def _gauge(
+        self,
+        name: str,
+        text: str,
+        labels: list[str],
+        merge: Literal["livesum", "mostrecent"] = "mostrecent",
+    ) -> Gauge:
+        """``merge`` says what several processes' values make."""
+        return Gauge(
+            f"lockstep_{name}", text, labels, registry=self.registry, multiprocess_mode=merge
+        )
+
+
+def _keep_values_in(folder: Path | None) -> None:
+    """Where metrics made from now on keep their values: in files of ``folder``, or in memory.
+
+    The library decides this as it is imported, by a variable; here it is said.
+    """
+    if folder is None:
+        values.ValueClass = values.MutexValue
+        return
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for stale in folder.glob("*.db"):  # of a run before, in a folder that was named
+        stale.unlink()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]

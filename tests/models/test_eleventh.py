@@ -125,7 +125,7 @@ def test_service_computes_with_a_new_architecture(
 
 def test_api_lists_a_new_architecture(weights: Path, bag: ModelFolder) -> None:
     catalogue = Catalogue({"bag": bag}, "bag", Tokenizer.load(weights / "wordpiece"))
-    client = TestClient(create_app(Settings(weights=weights), catalogue, sockets=[]))
+    client = TestClient(create_app(Settings(weights=weights), catalogue, [], weights))
     (listed,) = client.get("/v1/models").json()["models"]
     assert listed == client.get("/v1/models/bag").json()
     assert listed["architecture"] == "bag"

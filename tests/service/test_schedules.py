@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-import torch
 from starlette.testclient import TestClient
 
-from models import folder as folders
-from models.tokenizer import Tokenizer
-from service.api.app import create_app
-from service.api.catalogue import Catalogue
 from service.engine.compute import Compute
-from service.engine.worker import WorkerAPI, WorkerLoop, socket_path
-from service.settings import Settings
+from tests.service.in_process import sample, serving
 from tests.small import write_model
 
 TEXT = "a fine film and a great story"  # 9 tokens
 DEPTHS = {"serial": 9, "parallel": 4}
-WAIT_SECONDS = 30
 
 
 @pytest.fixture
@@ -36,36 +25,16 @@ def fastest(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def client(weights: Path, tmp_path: Path, fastest: str) -> Iterator[TestClient]:
+def client(weights: Path, fastest: str) -> Iterator[TestClient]:
+    def choose(compute: Compute) -> None:
+        chosen = replace(compute.models["mingru"], schedule=cast(Any, fastest))
+        compute.models["mingru"] = chosen
+
     names = ["lstm", "mingru"]
     for name in names:
         write_model(weights, name, architecture=name)
-    compute = Compute(weights, names, "cpu", "float32", torch.get_num_threads())
-    compute.models["mingru"] = replace(compute.models["mingru"], schedule=cast(Any, fastest))
-    options = SimpleNamespace(max_batch_tokens=64, sockets=tmp_path)
-    worker = SimpleNamespace(compute=compute, options=options, stopping=False)
-
-    def work() -> None:
-        with contextlib.suppress(SystemExit):  # how the process that it usually is ends
-            WorkerLoop().run(cast(WorkerAPI, worker), "cpu", 0)
-
-    loop = threading.Thread(target=work)
-    loop.start()
-    catalogue = Catalogue(
-        folders.discover(weights), "lstm", Tokenizer.load(weights / folders.WORDPIECE)
-    )
-    app = create_app(Settings(weights=weights), catalogue, [socket_path(tmp_path, 0)])
-    try:
-        with TestClient(app) as client:
-            give_up = time.monotonic() + WAIT_SECONDS
-            while client.get("/health/ready").status_code != 200:
-                assert time.monotonic() < give_up, "the worker was never ready"
-                time.sleep(0.01)
-            yield client
-    finally:
-        worker.stopping = True
-        loop.join(WAIT_SECONDS)
-    assert not loop.is_alive(), "the worker goes on"
+    with serving(weights, names, prepare=choose) as client:
+        yield client
 
 
 def classify(client: TestClient, **body: Any) -> dict[str, Any]:
@@ -76,9 +45,8 @@ def classify(client: TestClient, **body: Any) -> dict[str, Any]:
 
 def forwards(client: TestClient, model: str, schedule: str) -> bool:
     """Whether the metrics know of a forward of that model under that schedule."""
-    labels = f'batch_bucket="1",length_bucket="1-16",model="{model}",schedule="{schedule}"'
-    name = "lockstep_forward_duration_seconds_count"
-    return f"{name}{{{labels}}} 1.0" in client.get("/metrics").text
+    labels = {"batch_bucket": "1", "length_bucket": "1-16", "model": model, "schedule": schedule}
+    return sample(client, "lockstep_forward_duration_seconds_count", **labels) == 1
 
 
 @pytest.mark.parametrize("fastest", ["serial", "parallel"], indirect=True)

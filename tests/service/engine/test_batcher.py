@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.batcher import BatchLimits, length_bucket, next_batch
+from service.engine.batcher import BatchLimits, giving_way, length_bucket, next_batch
+from service.engine.wire import Traffic
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Window:
     model: str
     length: int
     schedule: str | None = None
+    traffic: Traffic = "client"
 
 
 LIMITS = BatchLimits(padded_tokens=64)
@@ -25,6 +27,7 @@ windows = st.lists(
         model=st.sampled_from(["lstm", "transformer"]),
         length=st.integers(1, 200),
         schedule=st.sampled_from([None, "serial"]),
+        traffic=st.sampled_from(["client", "compare", "shadow"]),
     ),
     min_size=1,
     max_size=40,
@@ -75,3 +78,30 @@ def test_every_window_is_taken_in_the_end(waiting: list[Window]) -> None:
         taken += [left[position][0] for position in chosen]
         left = [entry for position, entry in enumerate(left) if position not in chosen]
     assert sorted(taken) == list(range(len(waiting)))
+
+
+def test_batch_keeps_clients_and_shadows_apart() -> None:
+    waiting = [Window("lstm", 9), Window("lstm", 9, traffic="shadow"), Window("lstm", 9)]
+    assert next_batch(waiting, LIMITS) == [0, 2]
+
+
+def test_shadows_give_way_to_anybody_who_waits_for_an_answer() -> None:
+    shadow = Window("lstm", 9, traffic="shadow")
+    for traffic in ("client", "compare"):
+        other = Window("transformer", 90, traffic=traffic)
+        assert giving_way([shadow, other, shadow]) == [0, 2]
+    assert giving_way([shadow, shadow]) == []
+    assert giving_way([]) == []
+
+
+@given(windows)
+def test_no_shadow_ever_runs_before_a_client(waiting: list[Window]) -> None:
+    gone = giving_way(waiting)
+    left = [window for at, window in enumerate(waiting) if at not in gone]
+    assert {window.traffic for window in left} in (
+        {"shadow"},
+        {w.traffic for w in left} - {"shadow"},
+    )
+    assert [w for w in waiting if w.traffic != "shadow"] == [
+        w for w in left if w.traffic != "shadow"
+    ]

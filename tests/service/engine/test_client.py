@@ -19,6 +19,7 @@ from service.engine.wire import (
     Hello,
     Ride,
     Work,
+    WorkerState,
     decode_from_api,
     frame,
     frame_length,
@@ -44,28 +45,43 @@ async def fake_worker(path: Path, handle: Handler) -> asyncio.AbstractServer:
     return await asyncio.start_unix_server(connected, path)
 
 
+class Listener:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.hellos: list[Hello] = []
+        self.facts: list[BatchFacts] = []
+        self.states: list[WorkerState] = []
+
+    def hello(self, hello: Hello) -> None:
+        self.hellos.append(hello)
+
+    def batch(self, facts: BatchFacts) -> None:
+        self.facts.append(facts)
+
+    def state(self, state: WorkerState) -> None:
+        self.states.append(state)
+
+
 async def ready(engine: Engine) -> None:
     async with asyncio.timeout(10):
         while engine.hello is None:
             await asyncio.sleep(0.01)
 
 
-def run(
-    path: Path, handle: Handler, test: Callable[[Engine], Awaitable[None]]
-) -> tuple[list[Hello], list[BatchFacts]]:
-    """Runs ``test`` on an engine connected to a fake worker; returns what its observers heard."""
-    hellos: list[Hello] = []
-    facts: list[BatchFacts] = []
+def run(path: Path, handle: Handler, test: Callable[[Engine], Awaitable[None]]) -> Listener:
+    """Runs ``test`` on an engine connected to a fake worker; returns what its listener heard."""
+    listener = Listener()
 
     async def main() -> None:
         server = await fake_worker(path, handle)
-        async with Engine([path], hellos.append, facts.append) as engine:
+        async with Engine([path], listener) as engine:
             await ready(engine)
             await test(engine)
         server.close()
 
     asyncio.run(main())
-    return hellos, facts
+    return listener
 
 
 async def echo(messages: list[FromAPI], writer: asyncio.StreamWriter) -> None:
@@ -113,8 +129,7 @@ def test_lost_worker_fails_what_it_held_and_is_found_again(tmp_path: Path) -> No
         answer, _ = await engine.infer("lstm", None, [[1, 2]], now() + 10)
         assert answer.logits == [[8.0]]
 
-    hellos, _ = run(tmp_path / "socket", drop_the_first, ask)
-    assert len(hellos) == 2
+    assert len(run(tmp_path / "socket", drop_the_first, ask).hellos) == 2
 
 
 @pytest.mark.parametrize(
@@ -146,21 +161,23 @@ def test_silent_worker_is_a_deadline(tmp_path: Path) -> None:
 
 
 def test_batch_facts_are_passed_on(tmp_path: Path) -> None:
-    facts = BatchFacts("lstm", None, 1, 4, 0, 0.1, 0.2, 100, 8)
+    facts = BatchFacts("lstm", None, 1, 4, 0, 0.1, 0.2, 100, 8, "compare")
+    state = WorkerState({"lstm": 3}, 1_000_000)
 
     async def tell(messages: list[FromAPI], writer: asyncio.StreamWriter) -> None:
-        writer.write(frame([facts]))
+        writer.write(frame([facts, state]))
         await echo(messages, writer)
 
     async def ask(engine: Engine) -> None:
         await engine.infer("lstm", None, [[1]], now() + 10)
 
-    assert run(tmp_path / "socket", tell, ask)[1] == [facts]
+    listener = run(tmp_path / "socket", tell, ask)
+    assert (listener.facts, listener.states) == ([facts], [state])
 
 
 def test_nobody_to_ask_is_not_ready(tmp_path: Path) -> None:
     async def main() -> None:
-        async with Engine([tmp_path / "nobody"], print, print) as engine:
+        async with Engine([tmp_path / "nobody"], Listener()) as engine:
             with pytest.raises(NotReadyError):
                 await engine.infer("lstm", None, [[1]], now() + 10)
 

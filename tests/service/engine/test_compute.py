@@ -52,10 +52,15 @@ def test_model_with_one_order_has_no_schedule_to_choose(compute: Compute) -> Non
 
 
 def test_worker_tells_what_it_chose(compute: Compute) -> None:
-    hello = greeting(compute)
+    hello = greeting(compute, replaces=False)
     assert compute.models["mingru"].schedule in ("serial", "parallel")
     assert hello.fastest_schedule("mingru") == compute.models["mingru"].schedule
     assert hello.fastest_schedule("lstm") is None
+    assert hello.dtype("lstm") == "float32"
+
+
+def test_memory_is_that_of_the_process(compute: Compute) -> None:
+    assert 50e6 < compute.memory_bytes() < 50e9
 
 
 def test_schedules_give_the_same_logits_at_another_depth(compute: Compute) -> None:

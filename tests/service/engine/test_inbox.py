@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from service.engine.batcher import BatchLimits
 from service.engine.inbox import Inbox, WaitingWindow
 from service.engine.wire import Answer, Cancel, Failure, FromAPI, FromWorker, Ride, Work, pack
@@ -85,3 +87,26 @@ def test_ids_of_two_connections_do_not_meet() -> None:
     inbox.put(object(), [work(1, 5)], others.append)
     finish(inbox, inbox.take(0))
     assert len(sent) == len(others) == 1
+
+
+def test_shadow_that_waits_when_a_client_comes_gives_way() -> None:
+    shadow = msgspec.structs.replace(work(1, 4, 5), traffic="shadow")
+    inbox, sent = inbox_with(shadow, work(2, 6))
+    assert [window.traffic for window in inbox.take(0)] == ["client"]
+    assert [(failure.id, failure.reason) for failure in sent] == [(1, "gave_way")]  # type: ignore[union-attr]
+    assert inbox.take(0) == []
+
+
+def test_shadow_runs_where_nobody_waits() -> None:
+    shadow = msgspec.structs.replace(work(1, 4), traffic="shadow")
+    inbox, sent = inbox_with(shadow)
+    finish(inbox, inbox.take(0))
+    assert [type(message) for message in sent] == [Answer]
+
+
+def test_waiting_counts_clients_windows_that_are_still_wanted() -> None:
+    shadow = msgspec.structs.replace(work(3, 4), traffic="shadow")
+    inbox, _ = inbox_with(work(1, 4, 40), work(2, 5), shadow, Cancel(2))
+    assert inbox.waiting() == {"lstm": 2}
+    inbox.take(0)
+    assert inbox.waiting() == {"lstm": 1}

@@ -4,26 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.observe.metrics import BATCH_EDGES, LENGTH_EDGES, REJECTIONS, Metrics, bucket
+from service.observe.metrics import REJECTIONS, Metrics
 from service.observe.timing import STAGES, Stamps, server_timing, stage_seconds
-
-
-@pytest.mark.parametrize(
-    ("value", "edges", "name"),
-    [
-        (1, LENGTH_EDGES, "1-16"),
-        (16, LENGTH_EDGES, "1-16"),
-        (17, LENGTH_EDGES, "17-32"),
-        (2048, LENGTH_EDGES, "1025-2048"),
-        (2049, LENGTH_EDGES, "2049+"),
-        (1, BATCH_EDGES, "1"),
-        (2, BATCH_EDGES, "2-4"),
-        (16, BATCH_EDGES, "5-16"),
-        (17, BATCH_EDGES, "17+"),
-    ],
-)
-def test_bucket_is_named_by_its_range(value: int, edges: tuple[int, ...], name: str) -> None:
-    assert bucket(value, edges) == name
 
 
 def test_series_known_beforehand_start_at_zero() -> None:
@@ -48,9 +30,9 @@ def test_batch_facts_add_up() -> None:
     metrics = Metrics({"lstm": []}, [])
     for _ in range(2):
         metrics.batch(
-            "lstm", "cpu", rows=2, tokens=30, padding=4, batch_seconds=0.25, forward_seconds=0.5,
-            flops=1000, steps=34,
-        )  # fmt: skip
+            "lstm", rows=2, tokens=30, padding=4, forward_seconds=0.5, flops=1000, steps=34
+        )
+        metrics.busy("cpu", 0.75)
     sample = metrics.registry.get_sample_value
     assert sample("lockstep_model_flops_total", {"model": "lstm"}) == 2000
     assert sample("lockstep_model_forward_seconds_total", {"model": "lstm"}) == 1.0

@@ -1,0 +1,76 @@
+"""The application and a worker in one process, over models small enough to make in a test."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import torch
+from starlette.testclient import TestClient
+
+from models import folder as folders
+from models.tokenizer import Tokenizer
+from service.api.app import create_app
+from service.api.catalogue import Catalogue
+from service.engine.compute import Compute
+from service.engine.worker import WorkerAPI, WorkerLoop, socket_path
+from service.settings import Settings
+
+WAIT_SECONDS = 30
+
+
+@contextlib.contextmanager
+def serving(
+    weights: Path,
+    names: Sequence[str],
+    *,
+    prepare: Callable[[Compute], None] = lambda compute: None,
+    **settings: Any,
+) -> Iterator[TestClient]:
+    """A client of a service that is ready; ``prepare`` may change what the worker loaded."""
+    compute = Compute(weights, names, "cpu", "float32", torch.get_num_threads())
+    prepare(compute)
+    options = SimpleNamespace(max_batch_tokens=64, sockets=weights.parent, replaces=False)
+    worker = SimpleNamespace(compute=compute, options=options, stopping=False)
+
+    def work() -> None:
+        with contextlib.suppress(SystemExit):  # how the process that it usually is ends
+            WorkerLoop().run(cast(WorkerAPI, worker), "cpu", 0)
+
+    loop = threading.Thread(target=work)
+    loop.start()
+    catalogue = Catalogue(
+        folders.discover(weights), names[0], Tokenizer.load(weights / folders.WORDPIECE)
+    )
+    sockets = [socket_path(weights.parent, 0)]
+    app = create_app(Settings(weights=weights, **settings), catalogue, sockets, weights.parent)
+    try:
+        with TestClient(app) as client:
+            wait_until(lambda: client.get("/health/ready").status_code == 200)
+            yield client
+    finally:
+        worker.stopping = True
+        loop.join(WAIT_SECONDS)
+    assert not loop.is_alive(), "the worker goes on"
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Returns once ``true()`` is; fails the test if that takes too long."""
+    give_up = time.monotonic() + WAIT_SECONDS
+    while not true():
+        assert time.monotonic() < give_up, "it never came true"
+        time.sleep(0.01)
+
+
+def sample(client: TestClient, name: str, **labels: str) -> float:
+    """One sample of ``/metrics``; 0 where it isn't there."""
+    listed = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+    for line in client.get("/metrics").text.splitlines():
+        if line.startswith(f"{name}{{{listed}}} "):
+            return float(line.rpartition(" ")[2])
+    return 0.0
