@@ -65,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from training.run import TrainingJob, train
+    from training.job import TrainingJob
+    from training.run import train
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -15,7 +13,6 @@ from models import folder as folders
 from models.base import Classifier
 from models.cost import cost
 from models.folder import ModelFolder
-from models.pooling import Pooling
 from models.predict import Predictor
 from models.tokenizer import Tokenizer
 from models.windows import prepare
@@ -24,47 +21,12 @@ from training.calibrate import fit_temperature
 from training.data import DataError, DataSet, Row
 from training.distil import teacher_logits
 from training.examples import Example, augment, examples, excerpts
-from training.fit import FitReport, Fitting, claim, fit
+from training.fit import Fitting, claim, fit
+from training.job import TrainingJob, training_facts
 from training.plan import TrainingSet
 from training.precision import LIGHTNING_NAMES, choose_precision
-from training.recipes import Recipe
 
 HELD_BACK_ROWS = 1500  # of each source: one standard error of accuracy is then 0.8 points
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingJob:
-    """What to train, on what, and where to put it.
-
-    Attributes:
-        architecture: a key of the registry.
-        name: the folder below ``weights`` to write, and the name to serve it by.
-        sources: data sets and how often each is seen a pass.
-        labels: the classes in the order of the logits; None takes them from the data.
-        teacher: a model of ``weights`` to learn from, or None to learn the labels.
-        pooling: how hidden states become one vector; None is the architecture's own way.
-        from_pretrained: start the encoder from the pretrained one (``minilm`` alone).
-        start: a model of ``weights`` to go on from, of the same architecture; None starts anew.
-        weights: the folder of models.
-        work: an ignored folder for checkpoints and the teacher's answers.
-        recipe: the run's settings.
-        precision: ``float32``, ``bfloat16`` or ``auto``, for the training and for the teacher.
-        command: what was typed, for the card.
-    """
-
-    architecture: str
-    name: str
-    sources: list[tuple[str, float]]
-    labels: tuple[str, ...] | None
-    teacher: str | None
-    pooling: Pooling | None
-    from_pretrained: bool
-    start: str | None
-    weights: Path
-    work: Path
-    recipe: Recipe
-    precision: str
-    command: str
 
 
 def train(job: TrainingJob) -> ModelFolder:
@@ -122,8 +84,8 @@ def train(job: TrainingJob) -> ModelFolder:
     module = Fitting(classifier, training_sets, held_back, job.recipe)
     dtype = choose_precision(job.architecture, job.precision)
     report = fit(module, job.work / job.name, LIGHTNING_NAMES[dtype])
-    lineage = {"teacher": _named(teacher and teacher[0]), "started_from": _named(start)}
-    return _save(job, classifier.float().eval(), tokenizer, held_back_rows, report, lineage)
+    made = training_facts(job, report, teacher and teacher[0], start)
+    return _save(job, classifier.float().eval(), tokenizer, held_back_rows, made)
 
 
 def _start(job: TrainingJob, classifier: Classifier) -> ModelFolder | None:
@@ -135,14 +97,6 @@ def _start(job: TrainingJob, classifier: Classifier) -> ModelFolder | None:
         raise DataError(f"{job.start} has another architecture, other sizes or other labels")
     classifier.load_state_dict(predictor.classifier.state_dict())
     return folder
-
-
-def _named(folder: ModelFolder | None) -> dict[str, Any] | None:
-    """A model that another came from, for the card: which it was, and how it was made itself."""
-    if folder is None:
-        return None
-    made = folder.card.get("training", {})
-    return {"name": folder.name, "sha256": folder.sha256["weights"], "command": made.get("command")}
 
 
 def _load_teacher(job: TrainingJob, labels: Sequence[str]) -> tuple[ModelFolder, Predictor] | None:
@@ -183,8 +137,7 @@ def _save(
     classifier: Classifier,
     tokenizer: Tokenizer,
     held_back: Sequence[Row],
-    report: FitReport,
-    lineage: dict[str, Any],
+    made: dict[str, Any],
 ) -> ModelFolder:
     folder = ModelFolder(
         name=job.name,
@@ -193,7 +146,12 @@ def _save(
         config=classifier.config.to_dict(),
         temperature=1.0,
         sha256={},
-        card=_card(job, classifier, report, lineage),
+        card={
+            "licence": "Apache-2.0",
+            "cost": cost(classifier).to_dict(),
+            "training": made,
+            "accuracy": {},
+        },
     )
     saved = checkpoint.save(folder, classifier)
     # From here on what is measured is what was stored: float16 weights, read back.
@@ -223,32 +181,3 @@ def _with_temperature(folder: ModelFolder, temperature: float, rows: int) -> Mod
     }
     card = folder.card | {"calibration": calibration}
     return replace(folder, temperature=round(temperature, 4), card=card)
-
-
-def _card(
-    job: TrainingJob, classifier: Classifier, report: FitReport, lineage: dict[str, Any]
-) -> dict[str, Any]:
-    training = {
-        "command": job.command,
-        "data": [{"source": source, "weight": weight} for source, weight in job.sources],
-        **lineage,
-        "loss": "mean squared error on the teacher's logits (arXiv 1903.12136)"
-        if job.teacher
-        else "cross-entropy on the labels",
-        "recipe": asdict(job.recipe),
-        "steps": report.steps,
-        "stopped_early": report.stopped_early,
-        "held_back_accuracy": round(report.held_back_accuracy, 4),
-        "precision": report.precision,
-        "tokens_per_second": round(report.tokens_per_second),
-        "hardware": f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-        if not torch.cuda.is_available()
-        else torch.cuda.get_device_name(),
-        "torch": torch.__version__,
-    }
-    return {
-        "licence": "Apache-2.0",
-        "cost": cost(classifier).to_dict(),
-        "training": training,
-        "accuracy": {},
-    }

@@ -16,8 +16,9 @@ from models.checkpoint import load_predictor
 from tests.small import write_model
 from training.data import DataError
 from training.fit import Fitting
+from training.job import TrainingJob
 from training.recipes import Recipe
-from training.run import TrainingJob, train
+from training.run import train
 
 WORDS = {"bad": ["awful", "dull"], "fair": ["fine", "slow"], "good": ["great", "fast"]}
 RECIPE = Recipe(
