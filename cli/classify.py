@@ -24,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="truncate",
         help="what to do with a text longer than the model's window (truncate)",
     )
+    parser.add_argument(
+        "--schedule",
+        choices=("serial", "parallel"),
+        help="how to run a model that has both (mingru, mamba); its own choice unless given",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     add_weights_option(parser)
 
@@ -36,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not texts:
         raise InputError("no text: give one as an argument, or one a line on standard input")
     _, predictor = load_predictor(arguments.weights, arguments.model)
-    for prediction in predictor.predict(texts, arguments.long_input):
+    for prediction in predictor.predict(texts, arguments.long_input, arguments.schedule):
         result = describe(prediction)
         print(json.dumps(result, ensure_ascii=False) if arguments.json else _line(result))
     return 0

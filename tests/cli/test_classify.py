@@ -92,3 +92,22 @@ def test_classify_without_any_text_is_refused(
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     assert main(["classify", *options]) == 2
     assert "no text: give one" in capsys.readouterr().err
+
+
+def test_classify_runs_either_schedule(
+    weights: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(weights, "mingru", architecture="mingru")
+    found = []
+    for schedule in ("serial", "parallel"):
+        command = ["classify", "great film", "--model=mingru", f"--schedule={schedule}", "--json"]
+        assert main([*command, *options]) == 0
+        found.append(answers(capsys))
+    assert found[0] == found[1]
+
+
+def test_classify_refuses_a_schedule_that_a_model_lacks(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["classify", "great film", "--schedule=serial", *options]) == 2
+    assert "no schedule 'serial'" in capsys.readouterr().err
