@@ -16,7 +16,7 @@ Place = tuple[str, str]  # length bucket, batch bucket
 
 
 def quantile(cell: HistogramCell, share: float) -> dict[str, float | None]:
-    """Where ``share`` of the forwards were done, in ms, and the bucket's edges that it lies between.
+    """When ``share`` of the forwards were done, in ms, and the edges that it lies between.
 
     Straight between the edges, as Prometheus's histogram_quantile does. Past the last edge nothing
     is known but that: ``ms`` and ``to_ms`` are None.
