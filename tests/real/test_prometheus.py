@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.launch import Program, Service, free_port, require
+from tests.launch import Service, require
+from tests.real.prometheus import Prometheus
 from tests.real.traffic import classify_all
 
 pytestmark = pytest.mark.real
@@ -34,17 +33,10 @@ def traffic(service: Service) -> list[str]:
 @pytest.fixture(scope="module")
 def prometheus(
     service: Service, traffic: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Program]:
+) -> Iterator[Prometheus]:
     """A Prometheus that scrapes the service each second, from after the traffic on."""
     folder = tmp_path_factory.mktemp("prometheus")
-    port = free_port()
-    command = [
-        require("prometheus"),
-        f"--config.file={_config(folder, service.port)}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with Program(command, port=port, log=folder / "log", ready="/-/ready") as running:
+    with Prometheus(_config(folder, service.port), folder) as running:
         yield running
 
 
@@ -55,19 +47,19 @@ def test_metrics_pass_promtool(service: Service, traffic: list[str]) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
-def test_prometheus_counts_requests(prometheus: Program, traffic: list[str]) -> None:
+def test_prometheus_counts_requests(prometheus: Prometheus, traffic: list[str]) -> None:
     query = 'lockstep_request_duration_seconds_count{route="/v1/classify", code="200"} > 0'
     series = _ask(prometheus, query)
     assert {one["model"] for one in series} == set(traffic)
 
 
-def test_prometheus_has_every_stage(prometheus: Program, traffic: list[str]) -> None:
+def test_prometheus_has_every_stage(prometheus: Prometheus, traffic: list[str]) -> None:
     series = _ask(prometheus, 'lockstep_stage_duration_seconds_bucket{le="+Inf"} > 0')
     pairs = {(one["model"], one["stage"]) for one in series}
     assert pairs == {(model, stage) for model in traffic for stage in STAGES}
 
 
-def test_prometheus_has_forwards_by_length(prometheus: Program, traffic: list[str]) -> None:
+def test_prometheus_has_forwards_by_length(prometheus: Prometheus, traffic: list[str]) -> None:
     series = _ask(prometheus, 'lockstep_forward_duration_seconds_bucket{le="+Inf"} > 0')
     assert {one["model"] for one in series} == set(traffic)
     assert {one["length_bucket"] for one in series} >= {"1-16", "33-64"}
@@ -80,13 +72,7 @@ def _config(folder: Path, port: int) -> Path:
     return path
 
 
-def _ask(prometheus: Program, query: str) -> list[dict[str, Any]]:
+def _ask(prometheus: Prometheus, query: str) -> list[dict[str, str]]:
     """Labels of every series that answers, once any does: the first scrape may be a second away."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        url = f"{prometheus.base_url}/api/v1/query"
-        reply = httpx.get(url, params={"query": query}, timeout=30).raise_for_status().json()
-        if found := reply["data"]["result"]:
-            return [series["metric"] for series in found]
-        time.sleep(0.5)
-    pytest.fail(f"no answer to {query}; the log ends:\n{prometheus.tail()}")
+    found = prometheus.until(lambda: prometheus.ask(query), f"no answer to {query}")
+    return [sample.labels for sample in found]

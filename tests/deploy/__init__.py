@@ -1,0 +1,1 @@
+"""What is deployed beside the service, held against the code; tests/real runs it."""
