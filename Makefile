@@ -21,7 +21,7 @@ DISTIL := --teacher minilm --data $(DATA)/sst2/train.tsv $(IMDB)=0.75 --excerpts
 DEV := --data $(DATA)/sst2/dev.tsv --data $(DATA)/imdb/dev.jsonl.gz
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train setup-test serve test check format parts real train lock clean
+.PHONY: help setup setup-train setup-test serve test check format parts real train dashboards lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-13s%s\n", $$1, $$2}'
@@ -43,6 +43,7 @@ check: setup-test  ## formatting, lint, types, and which module may import which
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/hadolint Dockerfile
 
 format: setup-test  ## put the code into the house's format
 	$(BIN)/ruff check --fix --select I .
@@ -51,7 +52,7 @@ format: setup-test  ## put the code into the house's format
 parts:  ## install the real parts that tests/real runs against (apt, as root or by sudo)
 	@scripts/install-parts
 
-real: parts setup-test  ## run the tests against real parts: Prometheus, wrk
+real: parts setup-test  ## run the tests against real parts: Prometheus, Docker, wrk
 	$(BIN)/python -m pytest tests/real $(ARGS)
 
 train: setup-train  ## train every model from the data, teacher first; goes on where it stopped
@@ -60,11 +61,14 @@ train: setup-train  ## train every model from the data, teacher first; goes on w
 	set -e; for model in $(STUDENTS); do \
 	  $(BIN)/lockstep train $$model $(DISTIL); $(BIN)/lockstep evaluate $$model $(DEV); done
 
+dashboards: setup-test  ## write the Grafana dashboards anew from deploy/grafana/build
+	$(BIN)/python -m deploy.grafana.build
+
 lock:  ## pin anew everything that serving, training and testing bring in
 	@PYTHON='$(PYTHON)' TORCH='$(TORCH)' TORCH_INDEX='$(TORCH_INDEX)' PINS='$(PINS)' scripts/lock
 
 clean:  ## remove .venv and every cache; checkpoints in .work and weights/ stay
-	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .containers *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One file a finished install: a newer pyproject.toml or lock installs again, anything else doesn't.

@@ -33,12 +33,15 @@ from service.api.app import create_app
 from service.api.catalogue import Catalogue, check_shadows, default_model
 from service.engine.lifeline import end_forks_with_this_process
 from service.engine.worker import WorkerAPI, WorkerOptions, socket_path
+from service.observe import logs, tracing
 from service.settings import Settings
 
 logger = logging.getLogger("lockstep.server")
 
 WORKERS = 1
 RESTART_SECONDS = 0.2  # between a worker's death and the next one's start
+# What an API process may take to end after its last request: spans and log lines go out.
+END_SECONDS = int(tracing.FLUSH_SECONDS + logs.FLUSH_SECONDS) + 1
 
 
 def serve(settings: Settings) -> int:
@@ -49,6 +52,8 @@ def serve(settings: Settings) -> int:
         ValueError: a setting can't work with what is served.
         OSError: the port is taken, or a worker couldn't start.
     """
+    tracing.check(os.environ)
+    logs.configure(settings.log_level, logs.chosen_format(settings.log_format))
     found = folders.discover(settings.weights, list(settings.models) or None)
     catalogue = Catalogue(
         folders=found,
@@ -64,6 +69,7 @@ def serve(settings: Settings) -> int:
                 port=settings.port,
                 num_api_servers=settings.api_processes,
                 log_level=settings.log_level,
+                log_config=None,  # uvicorn's lines go where ours do
                 generate_client_file=False,
                 access_log=False,
                 server_header=False,
@@ -105,6 +111,7 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
             max_batch_tokens=settings.max_batch_tokens,
             sockets=runtime,
             log_level=settings.log_level,
+            log_format=logs.chosen_format(settings.log_format),
         )
         # One process either way: the worker chooses its device itself.
         super().__init__(
@@ -123,6 +130,7 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
 
     def _init_manager(self, num_api_servers: int) -> Any:
         """The manager is forked deaf to SIGTERM, so a signal to the group can't take it first."""
+        logs.adopt()  # LitServe has just given its logger a handler of its own
         end_forks_with_this_process()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         manager = super()._init_manager(num_api_servers)
@@ -154,6 +162,8 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
 
     def _start_server(self, *arguments: Any, **options: Any) -> Mapping[int, BaseProcess]:
         processes: Mapping[int, BaseProcess] = super()._start_server(*arguments, **options)
+        # uvicorn has its bound by now; LitServe waits this long for it, before it kills.
+        self.uvicorn_graceful_timeout += END_SECONDS
         watcher = threading.Thread(target=self._watch_api, args=(processes,), daemon=True)
         watcher.start()
         return processes

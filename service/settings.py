@@ -92,6 +92,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe message logged"
     )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="form of a log line; auto is text on a terminal, JSON anywhere else"
+    )
+    log_requests: bool = Field(
+        True, description="log one line a request; else only failures of ours"
+    )
 
     @field_validator("models", mode="before")
     @classmethod

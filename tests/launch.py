@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 import httpx
 import pytest
@@ -142,9 +142,14 @@ def free_port() -> int:
 
 def require(program: str) -> str:
     """Where ``program`` is installed; without it the test is skipped, or failed where CI is set."""
-    if (path := shutil.which(program)) is not None:
-        return path
-    reason = f"{program} isn't installed: `make parts` installs it"
+    path = shutil.which(program)
+    if path is None:
+        without(f"{program} isn't installed: `make parts` installs it")
+    return path
+
+
+def without(reason: str) -> NoReturn:
+    """Skips the test for what is missing, or fails it where CI is set."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)

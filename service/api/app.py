@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -25,7 +26,10 @@ from service.api.models import Models
 from service.api.shadowing import Shadowing
 from service.engine.client import Engine
 from service.engine.wire import BatchFacts, Hello, WorkerState
+from service.observe import logs
 from service.observe.metrics import Metrics
+from service.observe.request_log import RequestLog
+from service.observe.tracing import Tracing
 from service.settings import Settings
 
 logger = logging.getLogger("lockstep.api")
@@ -80,17 +84,20 @@ def create_app(
         "/metrics": ("GET", health.metrics),
     }
 
+    tracing = Tracing(os.environ)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with engine:
+        async with tracing, engine:
             yield
             shadowing.close()
+        logs.flush()
 
     routes = [
         Route(path, _labelled(path, endpoint), methods=[method])
         for path, (method, endpoint) in endpoints.items()
     ]
-    return at_the_edge(routes, metrics, lifespan)
+    return at_the_edge(routes, metrics, lifespan, [tracing, RequestLog(settings.log_requests)])
 
 
 class WorkerObserver:

@@ -72,7 +72,8 @@ class Classify:
 
     def _record(self, exchange: Exchange, inferred: Inferred) -> None:
         metrics, model, answer = self._metrics, inferred.folder.name, inferred.answer
-        exchange.total_seconds = sum(inferred.stages.values())
+        largest = max(ride.rows for ride in answer.rides)
+        exchange.answered(inferred.stages, largest, sum(text.tokens for text in inferred.prepared))
         metrics.stages(model, inferred.stages)
         for ride in answer.rides:
             metrics.ride(model, answer.schedule or "", ride.forward_seconds, ride.length, ride.rows)

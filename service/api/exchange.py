@@ -1,7 +1,8 @@
 """One request and its answer, from the edge: who it is, how long it took, what it's counted as.
 
 ``Edge`` is the outermost layer. It gives every request an id, turns every exception into a problem
-document, and observes every request once, with the code that was sent.
+document, and observes every request once, with the code that was sent: in the metrics, in the log,
+and as spans.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,32 +22,20 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from service.api.errors import MEDIA_TYPE, MethodNotAllowed, NotFound, ServiceError
+from service.engine.errors import EngineError
+from service.observe import traceparent
+from service.observe.exchange import Exchange as Exchange
+from service.observe.exchange import Observer
 from service.observe.metrics import OTHER, Metrics
 from service.observe.timing import now
 
 logger = logging.getLogger("lockstep.api")
 
+METHODS = frozenset(
+    ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]
+)
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-
-
-@dataclass(slots=True)
-class Exchange:
-    """What is known of a request.
-
-    Attributes:
-        id: the client's ``X-Request-ID``, or one made here.
-        route: the path as it was registered, or ``other``.
-        began: when its headers were read, in seconds of ``timing.now``.
-        model: once it is determined.
-        total_seconds: as the answer's ``timing`` has it; None where there is no such answer.
-    """
-
-    id: str
-    route: str
-    began: float
-    model: str = OTHER
-    total_seconds: float | None = None
 
 
 class Edge:
@@ -57,20 +45,24 @@ class Edge:
         app: everything else.
         metrics: where requests are counted.
         routes: paths that are ours and have no parameter.
+        observers: told of each request once it is over, in this order.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, routes: Iterable[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        routes: Iterable[str],
+        observers: Sequence[Observer] = (),
+    ) -> None:
         self._app, self._metrics, self._routes = app, metrics, frozenset(routes)
+        self._observers = observers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = scope["path"]
-        exchange = Exchange(
-            request_id(scope["headers"]), path if path in self._routes else OTHER, now()
-        )
-        scope["exchange"] = exchange
+        exchange = scope["exchange"] = self._begin(scope)
         code = 0
 
         async def send_with_id(message: Message) -> None:
@@ -88,10 +80,31 @@ class Edge:
                 raise
             await send_problem(problem, exchange, send_with_id)
         finally:
-            seconds = exchange.total_seconds
-            if seconds is None:
-                seconds = now() - exchange.began
-            self._metrics.request(exchange.model, exchange.route, code or 500, seconds)
+            self._end(exchange, code or 500)
+
+    def _begin(self, scope: Scope) -> Exchange:
+        path, headers = scope["path"], scope["headers"]
+        parent = traceparent.read(headers)
+        return Exchange(
+            request_id(headers),
+            path if path in self._routes else OTHER,
+            now(),
+            method=scope["method"] if scope["method"] in METHODS else OTHER,
+            scheme=scope["scheme"],
+            parent=parent,
+            trace_id=parent.trace_id if parent else None,
+        )
+
+    def _end(self, exchange: Exchange, code: int) -> None:
+        exchange.code = code
+        if exchange.total_seconds is None:
+            exchange.total_seconds = now() - exchange.began
+        self._metrics.request(exchange.model, exchange.route, code, exchange.total_seconds)
+        for observe in self._observers:
+            try:
+                observe(exchange)
+            except Exception:  # the client has its answer, and nothing here may take it back
+                logger.exception("request %s was answered and can't be told of", exchange.id)
 
     def _problem(self, error: Exception, exchange: Exchange) -> ServiceError:
         match error:
@@ -103,10 +116,11 @@ class Edge:
                 problem = MethodNotAllowed((error.headers or {}).get("Allow", ""))
             case _:
                 problem = ServiceError("something failed here; the log knows more under this id")
-        if problem.status >= 500 and problem.reason is None:
-            # A ServiceError was logged where it arose; anything else is news.
-            unknown = None if isinstance(error, ServiceError) else error
-            logger.error("request %s failed: %s", exchange.id, problem.detail, exc_info=unknown)
+        exchange.error = problem.code
+        if isinstance(error.__cause__, EngineError):  # which never saw a text
+            exchange.cause = repr(error.__cause__)
+        if problem is not error and problem.status == 500:
+            exchange.fault = error
         if problem.reason is not None:
             self._metrics.rejection(problem.reason)
         return problem
@@ -118,12 +132,22 @@ async def raise_on(request: Request, error: Exception) -> Response:
 
 
 def at_the_edge(
-    routes: list[Route], metrics: Metrics, lifespan: Lifespan[Starlette] | None = None
+    routes: list[Route],
+    metrics: Metrics,
+    lifespan: Lifespan[Starlette] | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Starlette:
     """An application of these routes behind ``Edge``."""
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Edge, metrics=metrics, routes=[route.path for route in routes])],
+        middleware=[
+            Middleware(
+                Edge,
+                metrics=metrics,
+                routes=[route.path for route in routes],
+                observers=observers,
+            )
+        ],
         exception_handlers={HTTPException: raise_on},
         lifespan=lifespan,
     )

@@ -22,6 +22,7 @@ from service.engine.connections import Listener
 from service.engine.inbox import Inbox, WaitingWindow
 from service.engine.lifeline import end_with_parent
 from service.engine.wire import BatchFacts, Hello, Ride, ServedModel, WorkerState
+from service.observe import logs
 from service.observe.timing import now
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class WorkerOptions:
     max_batch_tokens: int
     sockets: Path
     log_level: str
+    log_format: str
     replaces: bool = False  # one that died
 
 
@@ -66,9 +68,7 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
         end_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._stop)
-        logging.basicConfig(
-            level=self.options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
-        )
+        logs.configure(self.options.log_level, self.options.log_format)
         # Only here: an API process and the parent never pay for torch.
         from service.engine.compute import Compute
 
@@ -88,6 +88,10 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
 
 class WorkerLoop(LitLoop):  # type: ignore[misc]  # litserve ships no types
     """Takes batches from the inbox and runs them, until told to stop and nobody is connected."""
+
+    def __call__(self, *arguments: Any) -> None:
+        with logs.last_words():
+            super().__call__(*arguments)
 
     def run(self, lit_api: WorkerAPI, device: str, worker_id: int, *unused: Any) -> None:
         compute, options = lit_api.compute, lit_api.options

@@ -1,1 +1,1 @@
-"""What a request spent its time on, and every metric the service exports."""
+"""What a request spent its time on, and how it is told: metrics, log lines, spans."""

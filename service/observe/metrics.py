@@ -65,6 +65,7 @@ class Metrics:
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # second series, read by nobody
         self._models, self._folder = tuple(models), folder
+        self._served: dict[str, tuple[str, ...]] = {}
         _keep_values_in(folder)
         self.registry = CollectorRegistry()
         self._request_duration = self._histogram(
@@ -229,8 +230,12 @@ class Metrics:
     def model(
         self, name: str, architecture: str, device: str, dtype: str, version: str, load: float
     ) -> None:
-        """A model is served."""
-        self._model_info.labels(name, architecture, device, dtype, version).set(1)
+        """A model is served; what was said of it before, by a worker that died, holds no more."""
+        labels = (name, architecture, device, dtype, version)
+        if (before := self._served.get(name, labels)) != labels:
+            self._model_info.labels(*before).set(0)
+        self._served[name] = labels
+        self._model_info.labels(*labels).set(1)
         self._load.labels(name).set(load)
 
     def build(self, version: str, litserve: str, torch: str) -> None:

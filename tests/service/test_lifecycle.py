@@ -18,7 +18,7 @@ import pytest
 
 from models import folder as folders
 from service.settings import SHIPPED_WEIGHTS
-from tests.launch import LOCKSTEP, ROOT, Service
+from tests.launch import LOCKSTEP, ROOT, Program, Service
 from tests.service.http import TIMEOUT_SECONDS, post, problem, sample
 
 LOST_CODES = {"worker_lost", "not_ready"}
@@ -60,7 +60,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def in_flight(service: Service, count: int) -> list[threading.Thread]:
+def in_flight(service: Program, count: int) -> list[threading.Thread]:
     """Starts ``count`` long requests; each thread keeps its answer in ``answers``."""
     answers: list[httpx.Response | Exception] = []
 

@@ -107,7 +107,7 @@ def test_answer_that_has_begun_is_not_begun_again(metrics: Metrics) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "path": "/fine", "headers": []}
+    scope = {"type": "http", "scheme": "http", "method": "GET", "path": "/fine", "headers": []}
     with pytest.raises(RuntimeError, match="midway"):
         asyncio.run(Edge(half, metrics, ["/fine"])(scope, None, send))  # type: ignore[arg-type]
     assert len(sent) == 1

@@ -41,6 +41,19 @@ def test_batch_facts_add_up() -> None:
     assert sample("lockstep_worker_busy_seconds_total", {"device": "cpu"}) == 1.5
 
 
+def test_model_is_told_of_as_it_is_served_now() -> None:
+    metrics = Metrics({"lstm": []}, [])
+    for dtype in ("float32", "bfloat16"):
+        metrics.model("lstm", "lstm", "cpu", dtype, "abc", 0.5)
+    found = {
+        sample.labels["dtype"]: sample.value
+        for family in metrics.registry.collect()
+        if family.name == "lockstep_model_info"
+        for sample in family.samples
+    }
+    assert found == {"float32": 0, "bfloat16": 1}
+
+
 def test_stages_sum_to_the_total() -> None:
     stages = stage_seconds(
         Stamps(received=10.0, parsed=10.001, admitted=10.003), 0.002, 0.01, 10.02, 10.021
