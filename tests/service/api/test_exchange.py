@@ -11,8 +11,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from service.api.errors import Busy
-from service.api.exchange import Edge, at_the_edge, ulid
+from service.api.errors import Busy, WorkerLost
+from service.api.exchange import Edge, Exchange, at_the_edge, ulid
+from service.engine.errors import WorkerLostError
 from service.observe.metrics import Metrics
 
 
@@ -33,10 +34,23 @@ def metrics() -> Metrics:
     return Metrics({}, ["/fine", "/broken", "/busy"])
 
 
+async def lost(request: Request) -> Response:
+    raise WorkerLost("try again") from WorkerLostError("it ended")
+
+
 @pytest.fixture
-def client(metrics: Metrics) -> TestClient:
-    routes = [Route(f"/{f.__name__}", f, methods=["GET"]) for f in (fine, broken, busy)]
-    return TestClient(at_the_edge(routes, metrics))
+def told() -> list[Exchange]:
+    """What an observer was told."""
+    return []
+
+
+@pytest.fixture
+def client(metrics: Metrics, told: list[Exchange]) -> TestClient:
+    def fail(exchange: Exchange) -> None:
+        raise OSError("an observer that fails")
+
+    routes = [Route(f"/{f.__name__}", f, methods=["GET"]) for f in (fine, broken, busy, lost)]
+    return TestClient(at_the_edge(routes, metrics, observers=[fail, told.append]))
 
 
 def counted(metrics: Metrics, route: str, code: int) -> float | None:
@@ -95,6 +109,43 @@ def test_made_ids_are_distinct_and_sort_by_time() -> None:
     assert len(set(ids)) == 1000
     assert all(len(made) == 26 for made in ids)
     assert [made[:9] for made in ids] == sorted(made[:9] for made in ids)
+
+
+def test_request_is_told_once_when_it_is_over(client: TestClient, told: list[Exchange]) -> None:
+    assert client.get("/fine", headers={"x-request-id": "mine"}).text == "fine"
+    (exchange,) = told
+    assert (exchange.id, exchange.method, exchange.route) == ("mine", "GET", "/fine")
+    assert (exchange.code, exchange.error, exchange.fault) == (200, None, None)
+    assert exchange.total_seconds is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "error", "cause"),
+    [
+        ("/broken", 500, "internal", None),
+        ("/busy", 429, "busy", None),
+        ("/lost", 503, "worker_lost", "WorkerLostError('it ended')"),
+    ],
+)
+def test_failure_is_told_with_its_code_and_cause(
+    client: TestClient, told: list[Exchange], path: str, code: int, error: str, cause: str | None
+) -> None:
+    client.get(path)
+    (exchange,) = told
+    assert (exchange.code, exchange.error, exchange.cause) == (code, error, cause)
+    assert isinstance(exchange.fault, ZeroDivisionError) is (path == "/broken")
+
+
+def test_method_that_http_does_not_know_is_other(client: TestClient, told: list[Exchange]) -> None:
+    client.request("BREW", "/fine")
+    assert told[0].method == "other"
+
+
+def test_trace_is_taken_from_the_header(client: TestClient, told: list[Exchange]) -> None:
+    trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    client.get("/fine", headers={"traceparent": f"00-{trace_id}-{span_id}-01"})
+    client.get("/fine", headers={"traceparent": f"00-{trace_id}-{span_id}"})
+    assert [exchange.trace_id for exchange in told] == [trace_id, None]
 
 
 def test_answer_that_has_begun_is_not_begun_again(metrics: Metrics) -> None:
