@@ -11,14 +11,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
-import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from serving import serving
 
 PORT = 8765
 IDLE_SECONDS = 20
@@ -53,39 +52,19 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_until_ready() -> None:
-    while True:
-        try:
-            get("/health/ready")
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.05)
-        else:
-            return
-
-
 def main() -> None:
     began = time.monotonic()
-    service = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "serve", "--port", str(PORT), *sys.argv[1:]],
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until_ready()
+    with serving(PORT, *sys.argv[1:]) as leader:
         print(f"ready after {time.monotonic() - began:.1f} s")
         for model in get("/v1/models")["models"]:
             for _ in range(REQUESTS):
                 get("/v1/classify", {"inputs": TEXT, "model": model["name"]})
-        pids = group(service.pid)
+        pids = group(leader)
         print(f"{sum(map(pss_megabytes, pids)):.0f} MB (PSS) in {len(pids)} processes")
         before = sum(map(cpu_seconds, pids))
         time.sleep(IDLE_SECONDS)
         share = (sum(map(cpu_seconds, pids)) - before) / IDLE_SECONDS
         print(f"{share:.2%} of a core while idle")
-    finally:
-        os.killpg(service.pid, signal.SIGTERM)
-        service.wait(60)
 
 
 if __name__ == "__main__":

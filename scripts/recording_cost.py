@@ -9,16 +9,13 @@ service, one client, and the CPU time of its API process and of its worker over 
 
 from __future__ import annotations
 
-import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from footprint import PORT, TEXT, cpu_seconds, get, group, wait_until_ready
+from footprint import PORT, TEXT, cpu_seconds, get, group
+from serving import serving
 
 from service.observe.metrics import Metrics
 from service.observe.timing import STAGES
@@ -56,24 +53,14 @@ def microseconds(folder: Path | None) -> float:
 
 def of_a_service() -> None:
     """Starts one, asks it, and prints what a request took of each process that worked for it."""
-    service = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "serve", "--port", str(PORT), "--models", "lstm"],
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until_ready()
-        pids = group(service.pid)
+    with serving(PORT, "--models", "lstm") as leader:
+        pids = group(leader)
         before = {pid: cpu_seconds(pid) for pid in pids}
         for _ in range(REQUESTS):
             get("/v1/classify", {"inputs": TEXT, "model": "lstm"})
         took = sorted((cpu_seconds(pid) - before[pid]) / REQUESTS * 1e6 for pid in pids)
         print(f"a request in all: {sum(took):.0f} µs of CPU; by process: ", end="")
         print(", ".join(f"{each:.0f}" for each in reversed(took) if each >= 1))
-    finally:
-        os.killpg(service.pid, signal.SIGTERM)
-        service.wait(60)
 
 
 def main() -> None:

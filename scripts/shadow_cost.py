@@ -11,41 +11,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import random
 import re
-import signal
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import httpx
+from serving import serving
 
 BLOCK_SECONDS = 20
 PORTS = {"without": 8766, "with": 8767}
 PRIMARY, SHADOW = "transformer", "lstm"
-
-
-def start(port: int, *arguments: str) -> subprocess.Popen[bytes]:
-    models = ("--models", f"{PRIMARY},{SHADOW}")
-    return subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "serve", "--port", str(port), *models, *arguments],
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def wait_until_ready(port: int) -> None:
-    while True:
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=5).raise_for_status()
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        else:
-            return
 
 
 async def block(port: int, texts: list[str], rate: float, generator: random.Random) -> list[float]:
@@ -96,14 +73,10 @@ def main() -> None:
     lines = options.texts.read_text(encoding="utf-8").splitlines()[1:]
     texts = [line.split("\t")[0] for line in lines]
     generator = random.Random(1)
-    services = [
-        start(PORTS["without"]),
-        start(PORTS["with"], "--shadow", f"{PRIMARY}={SHADOW}:{options.share}"),
-    ]
     latencies: dict[str, list[list[float]]] = {name: [] for name in PORTS}
-    try:
-        for port in PORTS.values():
-            wait_until_ready(port)
+    models = ("--models", f"{PRIMARY},{SHADOW}")
+    rule = ("--shadow", f"{PRIMARY}={SHADOW}:{options.share}")
+    with serving(PORTS["without"], *models), serving(PORTS["with"], *models, *rule):
         for number in range(options.rounds):
             for name in sorted(PORTS, reverse=bool(number % 2)):
                 done = asyncio.run(block(PORTS[name], texts, options.rate, generator))
@@ -114,11 +87,6 @@ def main() -> None:
         dropped = counted(PORTS["with"], "lockstep_shadow_dropped_total")
         asked = sum(len(one) for one in latencies["with"])
         print(f"{asked} requests; {replayed:.0f} replays, {dropped:.0f} dropped")
-    finally:
-        for service in services:
-            os.killpg(service.pid, signal.SIGTERM)
-        for service in services:
-            service.wait(60)
 
 
 if __name__ == "__main__":
