@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
 
 from grafana_foundation_sdk.builders import (
     bargauge,
@@ -41,19 +42,33 @@ class About:
     columns: int = 8
 
 
+class Framable(Protocol):
+    """What every panel's builder can be told."""
+
+    def title(self, title: str, /) -> Self: ...
+    def description(self, description: str, /) -> Self: ...
+    def datasource(self, datasource: model.DataSourceRef, /) -> Self: ...
+    def height(self, height: int, /) -> Self: ...
+    def span(self, columns: int, /) -> Self: ...
+
+
+Panel = TypeVar("Panel", bound=Framable)
+
+
+def framed(panel: Panel, about: About, height: int = HEIGHT) -> Panel:
+    """A panel with what every panel has, but for the unit: a heatmap has it elsewhere."""
+    panel.title(about.title).description(about.description)
+    return panel.datasource(SOURCE).height(height).span(about.columns)
+
+
 def lines(
     about: About, *queries: Query, stacked: bool = False, log: bool = False
 ) -> timeseries.Panel:
     """Values over time. ``stacked`` for parts of a whole, ``log`` for factors."""
     mode = kinds.StackingMode.NORMAL if stacked else kinds.StackingMode.NONE
     panel = (
-        timeseries.Panel()
-        .title(about.title)
-        .description(about.description)
+        framed(timeseries.Panel(), about)
         .unit(about.unit)
-        .datasource(SOURCE)
-        .height(HEIGHT)
-        .span(about.columns)
         .line_width(2 if not stacked else 1)
         .fill_opacity(60 if stacked else 0)
         .show_points(kinds.VisibilityMode.NEVER)
@@ -76,13 +91,8 @@ def number(about: About, query: Query, steps: Sequence[tuple[float, str]] = ()) 
     thresholds = [model.Threshold(value=None, color="text")]
     thresholds += [model.Threshold(value=value, color=color) for value, color in steps]
     return (
-        stat.Panel()
-        .title(about.title)
-        .description(about.description)
+        framed(stat.Panel(), about, HEIGHT // 2)
         .unit(about.unit)
-        .datasource(SOURCE)
-        .height(HEIGHT // 2)
-        .span(about.columns)
         .color_mode(kinds.BigValueColorMode.VALUE)
         .graph_mode(kinds.BigValueGraphMode.AREA)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -96,14 +106,9 @@ def number(about: About, query: Query, steps: Sequence[tuple[float, str]] = ()) 
 def bars(about: About, query: Query) -> bargauge.Panel:
     """A bar a series, of its latest value."""
     return (
-        bargauge.Panel()
-        .title(about.title)
-        .description(about.description)
+        framed(bargauge.Panel(), about)
         .unit(about.unit)
         .min(0)
-        .datasource(SOURCE)
-        .height(HEIGHT)
-        .span(about.columns)
         .orientation(kinds.VizOrientation.HORIZONTAL)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .color_scheme(palette())
@@ -115,12 +120,7 @@ def distribution(about: About, expression: str) -> heatmap.Panel:
     """How often each bucket of a histogram was hit, over time; the unit is the buckets'."""
     buckets = target(Query(expression, "{{le}}"), "A").range()
     return (
-        heatmap.Panel()
-        .title(about.title)
-        .description(about.description)
-        .datasource(SOURCE)
-        .height(HEIGHT)
-        .span(about.columns)
+        framed(heatmap.Panel(), about)
         .calculate(False)
         .y_axis(heatmap.YAxisConfig().unit(about.unit))
         .cell_values(heatmap.CellValues().unit("short"))

@@ -14,9 +14,9 @@ from grafana_foundation_sdk.models import xychart as xychart_model
 
 from deploy.grafana.build.panels import (
     HEIGHT,
-    SOURCE,
     About,
     Query,
+    framed,
     legend,
     palette,
     scale,
@@ -31,13 +31,8 @@ def against_length(about: About, expression: str) -> xychart.Panel:
     ``expression`` has the labels of ``queries.per_length``.
     """
     panel = (
-        xychart.Panel()
-        .title(about.title)
-        .description(about.description)
+        framed(xychart.Panel(), about, HEIGHT + 2)
         .unit(about.unit)
-        .datasource(SOURCE)
-        .height(HEIGHT + 2)
-        .span(about.columns)
         .show(xychart_model.XYShowMode.POINTS_AND_LINES)
         .point_size(xychart.XychartFieldConfigPointSize().fixed(6))
         .line_width(2)
@@ -67,14 +62,9 @@ def against_length(about: About, expression: str) -> xychart.Panel:
 def table_by_length(about: About, expression: str) -> table.Panel:
     """The same as figures: a row a length, a column a network."""
     panel = (
-        table.Panel()
-        .title(about.title)
-        .description(about.description)
+        framed(table.Panel(), about, HEIGHT + 2)
         .unit(about.unit)
         .decimals(0)
-        .datasource(SOURCE)
-        .height(HEIGHT + 2)
-        .span(about.columns)
         .with_target(_table_target(expression))
     )
     for step in _network_columns():
@@ -86,13 +76,8 @@ def labels_table(about: About, expression: str, hidden: Sequence[str]) -> table.
     """The labels of a series that is always 1, a row each, without the ``hidden`` ones."""
     options = {"excludeByName": dict.fromkeys(["Time", "Value", "__name__", *hidden], True)}
     return (
-        table.Panel()
-        .title(about.title)
-        .description(about.description)
+        framed(table.Panel(), about)
         .unit(about.unit)
-        .datasource(SOURCE)
-        .height(HEIGHT)
-        .span(about.columns)
         .with_target(_table_target(expression))
         .with_transformation(model.DataTransformerConfig(id_val="organize", options=options))
     )
