@@ -178,14 +178,11 @@ def hold_back(rows: Sequence[Row], count: int) -> tuple[list[Row], list[Row]]:
     parts = parts_of_wholes(row.text for row in rows)
     wholes = [row for row in rows if row.text not in parts]
     order = sorted(wholes, key=lambda row: hashlib.sha256(row.text.encode()).digest())
-    held = order[: min(count, max(len(order) // 10, len(order) // 5 and 1))]
+    most = len(order) // 10 or int(len(order) >= 5)  # one, where there are too few for a tenth
+    held = order[: min(count, most)]
     taken = {row.text for row in held}
-    train = [
-        row
-        for row in rows
-        if row.text not in taken and not parts.get(row.text, {None}).issubset(taken)
-    ]
-    return train, held
+    lost = taken | {part for part, wholes in parts.items() if wholes <= taken}
+    return [row for row in rows if row.text not in lost], held
 
 
 def parts_of_wholes(texts: Iterable[str]) -> dict[str, set[str]]:
