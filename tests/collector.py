@@ -6,7 +6,6 @@ import gzip
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Self, cast
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -64,12 +63,7 @@ class Collector:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._let_go.set()
         self._server.shutdown()
         self._server.server_close()

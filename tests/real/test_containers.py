@@ -10,12 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.launch import without
+from tests.launch import eventually, without
 from tests.real.engine import CONFINED, Container, Engine
 from tests.real.stack import COMPOSE, Stack, build_images
 from tests.real.traffic import TEXTS
 from tests.service.http import REVIEW, TIMEOUT_SECONDS, post, sample
-from tests.service.test_lifecycle import answered, eventually, in_flight
+from tests.service.test_lifecycle import answered, in_flight
 
 pytestmark = pytest.mark.real
 

@@ -42,7 +42,12 @@ def problem(response: httpx.Response) -> dict[str, Any]:
 
 def sample(service: Program, series: str) -> float:
     """One sample of ``/metrics``, by the start of its line; 0 where it isn't there."""
-    for line in get(service, "/metrics").text.splitlines():
+    return read_sample(get(service, "/metrics").text, series)
+
+
+def read_sample(scrape: str, series: str) -> float:
+    """The value of a series in a scrape; 0 where it isn't there."""
+    for line in scrape.splitlines():
         if line.startswith(series + " "):
             return float(line.rpartition(" ")[2])
     return 0.0

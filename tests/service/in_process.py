@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +19,9 @@ from service.api.catalogue import Catalogue
 from service.engine.compute import Compute
 from service.engine.worker import WorkerAPI, WorkerLoop, socket_path
 from service.settings import Settings
+from tests.launch import eventually
+from tests.service.http import read_sample
+from tests.small import write_model
 
 WAIT_SECONDS = 30
 
@@ -32,7 +34,12 @@ def serving(
     prepare: Callable[[Compute], None] = lambda compute: None,
     **settings: Any,
 ) -> Iterator[TestClient]:
-    """A client of a service that is ready; ``prepare`` may change what the worker loaded."""
+    """A client of a service that is ready, of one small model for each architecture named.
+
+    ``prepare`` may change what the worker loaded.
+    """
+    for name in names:
+        write_model(weights, name, architecture=name)
     compute = Compute(weights, names, "cpu", "float32", torch.get_num_threads())
     prepare(compute)
     options = SimpleNamespace(max_batch_tokens=64, sockets=weights.parent, replaces=False)
@@ -51,7 +58,7 @@ def serving(
     app = create_app(Settings(weights=weights, **settings), catalogue, sockets, weights.parent)
     try:
         with TestClient(app) as client:
-            wait_until(lambda: client.get("/health/ready").status_code == 200)
+            eventually(lambda: client.get("/health/ready").status_code == 200, WAIT_SECONDS)
             yield client
     finally:
         worker.stopping = True
@@ -59,18 +66,7 @@ def serving(
     assert not loop.is_alive(), "the worker goes on"
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    """Returns once ``true()`` is; fails the test if that takes too long."""
-    give_up = time.monotonic() + WAIT_SECONDS
-    while not true():
-        assert time.monotonic() < give_up, "it never came true"
-        time.sleep(0.01)
-
-
 def sample(client: TestClient, name: str, **labels: str) -> float:
     """One sample of ``/metrics``; 0 where it isn't there."""
     listed = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
-    for line in client.get("/metrics").text.splitlines():
-        if line.startswith(f"{name}{{{listed}}} "):
-            return float(line.rpartition(" ")[2])
-    return 0.0
+    return read_sample(client.get("/metrics").text, f"{name}{{{listed}}}")

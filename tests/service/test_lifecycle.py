@@ -9,8 +9,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -18,7 +16,7 @@ import pytest
 
 from models import folder as folders
 from service.settings import SHIPPED_WEIGHTS
-from tests.launch import LOCKSTEP, ROOT, Program, Service
+from tests.launch import LOCKSTEP, ROOT, Program, Service, eventually
 from tests.service.http import TIMEOUT_SECONDS, post, problem, sample
 
 LOST_CODES = {"worker_lost", "not_ready"}
@@ -51,13 +49,6 @@ def api_pid(service: Service) -> int:
         if any("eventpoll" in str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()):
             return pid
     raise AssertionError("no process of the service runs an event loop")
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it didn't happen in time"
-        time.sleep(0.05)
 
 
 def in_flight(service: Program, count: int) -> list[threading.Thread]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.launch import Service
+from tests.launch import Service, eventually
 from tests.service.http import REVIEW, get, post, sample
-from tests.service.in_process import wait_until
+from tests.service.in_process import WAIT_SECONDS
 from tests.service.test_lifecycle import worker_pid
 
 REQUESTS = 24
@@ -60,8 +60,8 @@ def test_gap_is_of_all_processes(service: Service, asked: int) -> None:
 def test_worker_that_was_replaced_is_counted_once(service: Service, asked: int) -> None:
     os.kill(worker_pid(service), signal.SIGKILL)
     restarts = 'lockstep_worker_restarts_total{device="cpu"}'
-    wait_until(lambda: sample(service, restarts) > 0)
-    wait_until(lambda: post(service, inputs=REVIEW, model="lstm").status_code == 200)
+    eventually(lambda: sample(service, restarts) > 0, WAIT_SECONDS)
+    eventually(lambda: post(service, inputs=REVIEW, model="lstm").status_code == 200, WAIT_SECONDS)
     assert {sample(service, restarts) for _ in range(8)} == {1.0}
 
 

@@ -12,7 +12,6 @@ from starlette.testclient import TestClient
 
 from service.engine.compute import Compute
 from tests.service.in_process import sample, serving
-from tests.small import write_model
 
 TEXT = "a fine film and a great story"  # 9 tokens
 DEPTHS = {"serial": 9, "parallel": 4}
@@ -30,10 +29,7 @@ def client(weights: Path, fastest: str) -> Iterator[TestClient]:
         chosen = replace(compute.models["mingru"], schedule=cast(Any, fastest))
         compute.models["mingru"] = chosen
 
-    names = ["lstm", "mingru"]
-    for name in names:
-        write_model(weights, name, architecture=name)
-    with serving(weights, names, prepare=choose) as client:
+    with serving(weights, ["lstm", "mingru"], prepare=choose) as client:
         yield client
 
 

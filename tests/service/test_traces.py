@@ -12,9 +12,9 @@ import pytest
 
 from service.observe.timing import STAGES
 from tests.collector import Collector, attributes
-from tests.launch import Service, free_port
+from tests.launch import Service, eventually, free_port
 from tests.service.http import REVIEW, TIMEOUT_SECONDS, get, post, post_raw
-from tests.service.test_lifecycle import eventually, start_and_fail
+from tests.service.test_lifecycle import start_and_fail
 
 BODY = json.dumps({"inputs": REVIEW, "model": "lstm"}).encode()
 PARENT = "b7ad6b7169203331"

@@ -11,7 +11,6 @@ from starlette.testclient import TestClient
 
 from service.api.compare import rotated
 from tests.service.in_process import sample, serving
-from tests.small import write_model
 
 TEXT = "a fine film and a great story"  # 9 tokens; the Transformer's window is 8
 NAMES = ["lstm", "mingru", "transformer"]
@@ -19,8 +18,6 @@ NAMES = ["lstm", "mingru", "transformer"]
 
 @pytest.fixture
 def client(weights: Path) -> Iterator[TestClient]:
-    for name in NAMES:
-        write_model(weights, name, architecture=name)
     with serving(weights, NAMES) as client:
         yield client
 

@@ -9,15 +9,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.service.in_process import sample, serving
-from tests.small import write_model
 
 NAMES = ["lstm", "transformer"]
 
 
 @pytest.fixture
 def client(weights: Path) -> Iterator[TestClient]:
-    for name in NAMES:
-        write_model(weights, name, architecture=name)
     with serving(weights, NAMES) as client:
         yield client
 

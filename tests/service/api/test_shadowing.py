@@ -11,7 +11,8 @@ from starlette.testclient import TestClient
 from models import folder as folders
 from service.api.catalogue import check_shadows
 from service.settings import ShadowRule
-from tests.service.in_process import sample, serving, wait_until
+from tests.launch import eventually
+from tests.service.in_process import WAIT_SECONDS, sample, serving
 from tests.small import write_model
 
 NAMES = ["lstm", "transformer"]
@@ -20,8 +21,6 @@ PAIR = {"primary": "transformer", "shadow": "lstm"}
 
 @pytest.fixture
 def client(weights: Path) -> Iterator[TestClient]:
-    for name in NAMES:
-        write_model(weights, name, architecture=name)
     with serving(weights, NAMES, shadow="transformer=lstm:1") as client:
         yield client
 
@@ -41,7 +40,7 @@ def ask(client: TestClient, model: str, *texts: str) -> dict[str, object]:
 def test_shadow_reads_what_its_primary_was_asked(client: TestClient) -> None:
     texts = ("a fine film", "awful")
     primary = ask(client, "transformer", *texts)
-    wait_until(lambda: replays(client) == 2)
+    eventually(lambda: replays(client) == 2, WAIT_SECONDS)
     given = [ask(client, name, *texts)["results"] for name in NAMES]
     labels = [[result["label"] for result in results] for results in given]  # type: ignore[attr-defined]
     agreed = sum(one == other for one, other in zip(*labels, strict=True))
@@ -51,14 +50,14 @@ def test_shadow_reads_what_its_primary_was_asked(client: TestClient) -> None:
 
 def test_ratio_is_observed_under_the_length_of_the_text(client: TestClient) -> None:
     ask(client, "transformer", "a fine film " * 6)  # 20 tokens, and the window is 8
-    wait_until(lambda: replays(client) == 1)
+    eventually(lambda: replays(client) == 1, WAIT_SECONDS)
     name = "lockstep_shadow_forward_ratio_count"
     assert sample(client, name, length_bucket="17-32", **PAIR) == 1
 
 
 def test_shadow_feeds_no_metric_of_clients(client: TestClient) -> None:
     ask(client, "transformer", "a fine film")
-    wait_until(lambda: replays(client) == 1)
+    eventually(lambda: replays(client) == 1, WAIT_SECONDS)
     assert sample(client, "lockstep_model_flops_total", model="lstm") == 0
     assert sample(client, "lockstep_stage_duration_seconds_count", model="lstm", stage="queue") == 0
 
@@ -66,15 +65,16 @@ def test_shadow_feeds_no_metric_of_clients(client: TestClient) -> None:
 def test_model_without_a_rule_has_no_shadow(client: TestClient) -> None:
     ask(client, "lstm", "a fine film")
     ask(client, "transformer", "a fine film")
-    wait_until(lambda: replays(client) == 1)
+    eventually(lambda: replays(client) == 1, WAIT_SECONDS)
     assert sample(client, "lockstep_shadow_dropped_total", **PAIR) == 0
 
 
 def test_replays_under_traffic_are_dropped_and_counted(client: TestClient) -> None:
     for _ in range(20):
         ask(client, "transformer", "a fine film")
-    wait_until(
-        lambda: replays(client) + sample(client, "lockstep_shadow_dropped_total", **PAIR) == 20
+    eventually(
+        lambda: replays(client) + sample(client, "lockstep_shadow_dropped_total", **PAIR) == 20,
+        WAIT_SECONDS,
     )
     assert sample(client, "lockstep_shadow_dropped_total", **PAIR) > 0
 
