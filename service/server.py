@@ -53,7 +53,7 @@ def serve(settings: Settings) -> int:
         OSError: the port is taken, or a worker couldn't start.
     """
     tracing.check(os.environ)
-    logs.configure(settings.log_level, logs.chosen_format(settings.log_format))
+    logs.configure(settings.log_level, settings.log_format)
     found = folders.discover(settings.weights, list(settings.models) or None)
     catalogue = Catalogue(
         folders=found,
@@ -111,7 +111,7 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
             max_batch_tokens=settings.max_batch_tokens,
             sockets=runtime,
             log_level=settings.log_level,
-            log_format=logs.chosen_format(settings.log_format),
+            log_format=settings.log_format,
         )
         # One process either way: the worker chooses its device itself.
         super().__init__(

@@ -7,16 +7,18 @@ import asyncio
 from starlette.requests import ClientDisconnect, Request
 
 from service.api.errors import BodyTimeout, BodyTooLarge, NotJSONByType
+from service.settings import Settings
 
 
-async def read_json_body(request: Request, max_bytes: int, timeout_seconds: float) -> bytes:
+async def read_json_body(request: Request, settings: Settings) -> bytes:
     """The whole body, unparsed.
 
     Raises:
         NotJSONByType: its content type isn't JSON.
-        BodyTooLarge: it has, or says it has, more than ``max_bytes``.
-        BodyTimeout: it didn't arrive within ``timeout_seconds``, or not at all.
+        BodyTooLarge: it has, or says it has, more than ``max_body_bytes``.
+        BodyTimeout: it didn't arrive within ``body_timeout_ms``, or not at all.
     """
+    max_bytes, timeout_seconds = settings.max_body_bytes, settings.body_timeout_ms / 1e3
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise NotJSONByType("send JSON, with the header content-type: application/json")

@@ -36,10 +36,8 @@ class Classify:
 
     async def __call__(self, request: Request) -> Response:
         exchange: Exchange = request.scope["exchange"]
-        settings, inference = self._settings, self._inference
-        body = await read_json_body(
-            request, settings.max_body_bytes, settings.body_timeout_ms / 1e3
-        )
+        inference = self._inference
+        body = await read_json_body(request, self._settings)
         stamps = Stamps(received=now())
         exchange.began = stamps.received
         asked = parse_classify(body)
@@ -67,13 +65,13 @@ class Classify:
             ),
             media_type="application/json",
             headers={"Server-Timing": server_timing(inferred.stages)},
-            background=self._shadowing.after(inferred, asked.inputs, asked.long_input),
+            background=self._shadowing.after(inferred, asked),
         )
 
     def _record(self, exchange: Exchange, inferred: Inferred) -> None:
         metrics, model, answer = self._metrics, inferred.folder.name, inferred.answer
-        largest = max(ride.rows for ride in answer.rides)
-        exchange.answered(inferred.stages, largest, sum(text.tokens for text in inferred.prepared))
+        tokens = sum(text.tokens for text in inferred.prepared)
+        exchange.answered(inferred.stages, inferred.batch_size, tokens)
         metrics.stages(model, inferred.stages)
         for ride in answer.rides:
             metrics.ride(model, answer.schedule or "", ride.forward_seconds, ride.length, ride.rows)

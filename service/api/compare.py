@@ -39,7 +39,7 @@ class Contender:
     folder: ModelFolder
     schedule: str | None
     prepared: list[PreparedText]
-    stamps: Stamps
+    tokenize_seconds: float
     rounds: list[Inferred] = field(default_factory=list)
 
     def median(self, stage: str) -> float:
@@ -58,10 +58,7 @@ class Compare:
 
     async def __call__(self, request: Request) -> Response:
         exchange: Exchange = request.scope["exchange"]
-        settings = self._settings
-        body = await read_json_body(
-            request, settings.max_body_bytes, settings.body_timeout_ms / 1e3
-        )
+        body = await read_json_body(request, self._settings)
         received = exchange.began = now()
         asked = parse_compare(body)
         self._inference.check_count(asked.inputs)
@@ -70,9 +67,9 @@ class Compare:
         deadline = self._inference.deadline(asked.timeout_ms, received)
         with self._admission.admit(OTHER):
             contenders = [
-                await self._contender(asked, folder, schedule)
+                contender
                 for folder in folders
-                for schedule in _orders(asked, folder)
+                for contender in await self._contenders(asked, folder)
             ]
             for contender in rotated(contenders, ROUNDS):
                 await self._round(contender, deadline)
@@ -98,20 +95,21 @@ class Compare:
             raise invalid([(("baseline",), f"isn't one of the models compared: {known}")])
         return asked.baseline
 
-    async def _contender(
-        self, asked: CompareRequest, folder: ModelFolder, schedule: str | None
-    ) -> Contender:
-        stamps = Stamps(received=now())
-        stamps.parsed = stamps.received
+    async def _contenders(self, asked: CompareRequest, folder: ModelFolder) -> list[Contender]:
+        """A model under its fastest schedule, or under each it has; it reads the texts once."""
+        began = now()
         prepared = await self._inference.prepare(asked.inputs, folder, asked.long_input)
-        stamps.admitted = now()
-        return Contender(folder, schedule, prepared, stamps)
+        tokenize_seconds = now() - began
+        each: list[str | None] = [*schedules(folder)] if asked.schedule == "each" else []
+        return [
+            Contender(folder, schedule, prepared, tokenize_seconds) for schedule in each or [None]
+        ]
 
     async def _round(self, contender: Contender, deadline: float) -> None:
         # Each round's clock starts as if the texts had been tokenized just before it.
-        tokenize = contender.stamps.admitted - contender.stamps.parsed
-        stamps = Stamps(received=now() - tokenize)
-        stamps.parsed, stamps.admitted = stamps.received, stamps.received + tokenize
+        admitted = now()
+        began = admitted - contender.tokenize_seconds
+        stamps = Stamps(received=began, parsed=began, admitted=admitted)
         contender.rounds.append(
             await self._inference.infer(
                 contender.folder,
@@ -162,9 +160,3 @@ def _entry(contender: Contender, base: Contender) -> dict[str, Any]:
         "forward_ms": [milliseconds(seconds) for seconds in forwards],
         "ratio": round(medians["forward"] / base.median("forward"), 4),
     }
-
-
-def _orders(asked: CompareRequest, folder: ModelFolder) -> list[str | None]:
-    """The schedules a model is to run under: its fastest, or each it has."""
-    each = list(schedules(folder)) if asked.schedule == "each" else []
-    return list(each) or [None]

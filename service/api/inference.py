@@ -70,6 +70,11 @@ class Inferred:
     verdicts: list[Verdict]
     stages: dict[str, float]
 
+    @property
+    def batch_size(self) -> int:
+        """Windows of the largest batch that the texts rode in."""
+        return max(ride.rows for ride in self.answer.rides)
+
     def results(self) -> list[dict[str, Any]]:
         """The ``results`` of a reply."""
         return [
@@ -87,12 +92,11 @@ class Inferred:
 
     def timing(self) -> dict[str, Any]:
         """The ``timing`` of a reply, durations in ms."""
-        rides = self.answer.rides
         return {
             "total_ms": milliseconds(sum(self.stages.values())),
             **{f"{stage}_ms": milliseconds(seconds) for stage, seconds in self.stages.items()},
-            "batch_size": max(ride.rows for ride in rides),
-            "padded_tokens": sum(ride.rows * ride.length for ride in rides),
+            "batch_size": self.batch_size,
+            "padded_tokens": sum(ride.rows * ride.length for ride in self.answer.rides),
             "sequential_depth": self.answer.sequential_depth,
             "device": self.worker.device,
             "dtype": self.worker.dtype(self.folder.name),

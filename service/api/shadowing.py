@@ -21,6 +21,7 @@ from models.windows import LongInput, PreparedText
 from service.api.catalogue import Catalogue
 from service.api.errors import ServiceError
 from service.api.inference import Inference, Inferred
+from service.api.schema import ClassifyRequest
 from service.engine.wire import Answer
 from service.observe.metrics import Metrics
 from service.observe.timing import Stamps, now
@@ -53,9 +54,7 @@ class Shadowing:
         self._metrics, self._clients = metrics, clients
         self._running: asyncio.Task[None] | None = None
 
-    def after(
-        self, inferred: Inferred, texts: Sequence[str], long_input: LongInput
-    ) -> BackgroundTask | None:
+    def after(self, inferred: Inferred, asked: ClassifyRequest) -> BackgroundTask | None:
         """What to do once the client has its answer: nothing, or a replay."""
         primary = inferred.folder.name
         chosen = [
@@ -65,7 +64,7 @@ class Shadowing:
         ]
         if not chosen:
             return None
-        return BackgroundTask(self._start, chosen, inferred, texts, long_input)
+        return BackgroundTask(self._start, chosen, inferred, asked)
 
     def close(self) -> None:
         """Ends a replay that runs."""
@@ -73,50 +72,36 @@ class Shadowing:
             self._running.cancel()
 
     async def _start(
-        self,
-        rules: list[ShadowRule],
-        inferred: Inferred,
-        texts: Sequence[str],
-        long_input: LongInput,
+        self, rules: list[ShadowRule], inferred: Inferred, asked: ClassifyRequest
     ) -> None:
         """Returns at once: the connection that was answered is not kept waiting."""
         if self._running is not None and not self._running.done():
             for rule in rules:
                 self._metrics.shadow_dropped(rule.primary, rule.shadow)
             return
-        self._running = asyncio.create_task(self._replay(rules, inferred, texts, long_input))
+        self._running = asyncio.create_task(self._replay(rules, inferred, asked))
 
     async def _replay(
-        self,
-        rules: list[ShadowRule],
-        inferred: Inferred,
-        texts: Sequence[str],
-        long_input: LongInput,
+        self, rules: list[ShadowRule], inferred: Inferred, asked: ClassifyRequest
     ) -> None:
         for rule in rules:
             await asyncio.sleep(QUIET_SECONDS)
             try:
                 if self._clients():
                     raise ServiceError("a client came first")
-                shadow = await self._ask(rule, inferred, texts, long_input)
+                shadow = await self._ask(rule, inferred, asked)
             except ServiceError:
                 self._metrics.shadow_dropped(rule.primary, rule.shadow)
             else:
                 self._record(rule, inferred, shadow)
 
-    async def _ask(
-        self,
-        rule: ShadowRule,
-        inferred: Inferred,
-        texts: Sequence[str],
-        long_input: LongInput,
-    ) -> Inferred:
+    async def _ask(self, rule: ShadowRule, inferred: Inferred, asked: ClassifyRequest) -> Inferred:
         folder = self._catalogue.folders[rule.shadow]
         stamps = Stamps(received=now())
         prepared = inferred.prepared
         if not all(_whole(text, folder.window) for text in prepared):
-            cut: LongInput = "segment" if long_input == "segment" else "truncate"
-            prepared = await self._inference.prepare(texts, folder, cut)
+            cut: LongInput = "segment" if asked.long_input == "segment" else "truncate"
+            prepared = await self._inference.prepare(asked.inputs, folder, cut)
         stamps.parsed = stamps.admitted = now()
         deadline = stamps.received + ALLOWED_SECONDS
         return await self._inference.infer(folder, None, prepared, stamps, deadline, "shadow")

@@ -128,9 +128,10 @@ class Inbox:
             if not self._waiting:
                 self._changed.wait(timeout)
             self._waiting = [w for w in self._waiting if not self._expired(w.pending)]
-            for position in giving_way(self._waiting):
-                self.fail(self._waiting[position], "gave_way", "a client wanted the worker")
-            self._waiting = [w for w in self._waiting if not w.pending.over]
+            if gone := giving_way(self._waiting):
+                for position in gone:
+                    self.fail(self._waiting[position], "gave_way", "a client wanted the worker")
+                self._waiting = [w for w in self._waiting if not w.pending.over]
             if not self._waiting:
                 return []
             chosen = next_batch(self._waiting, self._limits)

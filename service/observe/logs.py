@@ -37,10 +37,10 @@ def configure(level: str, log_format: str) -> None:
 
     Args:
         level: the least severe that is written.
-        log_format: ``json`` or ``text``.
+        log_format: ``json``, ``text`` or ``auto``, as the setting has it.
     """
     global _handler
-    _handler = StderrHandler(_stderr(), RENDER[log_format])
+    _handler = StderrHandler(_stderr(), RENDER[chosen_format(log_format)])
     root = logging.getLogger()
     root.handlers[:] = [_handler]
     root.setLevel(level.upper())

@@ -246,16 +246,18 @@ class Metrics:
         """The exposition in Prometheus's text format; takes milliseconds, so off the event loop."""
         return generate_latest(self._merged())
 
-    def forwards(self) -> list[HistogramCell]:
-        """The forward of clients' requests, at every label value seen; off the event loop too."""
-        return list(cells(self._merged().collect(), "lockstep_forward_duration_seconds"))
+    def forwards(self) -> tuple[list[HistogramCell], dict[str, tuple[float, float]]]:
+        """What clients' forwards took, as of one moment; off the event loop too.
 
-    def achieved(self) -> dict[str, tuple[float, float]]:
-        """Of each model: operations on real tokens, and the seconds that its forwards took."""
+        Returns:
+            The forward histogram at every label value seen; and of each model its operations on
+            real tokens, and the seconds of its forwards.
+        """
         families = list(self._merged().collect())
         flops = by_model(families, "lockstep_model_flops")
         seconds = by_model(families, "lockstep_model_forward_seconds")
-        return {model: (flops[model], seconds[model]) for model in flops}
+        achieved = {model: (flops[model], seconds[model]) for model in flops}
+        return cells(families, "lockstep_forward_duration_seconds"), achieved
 
     def _merged(self) -> CollectorRegistry:
         """What all API processes recorded."""

@@ -27,7 +27,7 @@ for child in range(2):
     children.append(pid)
 for pid in children:
     os.waitpid(pid, 0)
-(cell,) = metrics.forwards()
+(cell,), _ = metrics.forwards()
 print(json.dumps([metrics.render().decode(), cell.count, cell.total]))
 """
 
