@@ -28,7 +28,6 @@ from service.observe.timing import Stamps, now
 from service.settings import ShadowRule
 
 QUIET_SECONDS = 0.005  # without a client: one that asks again at once is not to meet a shadow
-ALLOWED_SECONDS = 30.0
 
 
 class Shadowing:
@@ -103,7 +102,7 @@ class Shadowing:
             cut: LongInput = "segment" if asked.long_input == "segment" else "truncate"
             prepared = await self._inference.prepare(asked.inputs, folder, cut)
         stamps.parsed = stamps.admitted = now()
-        deadline = stamps.received + ALLOWED_SECONDS
+        deadline = self._inference.deadline(None, stamps.received)
         return await self._inference.infer(folder, None, prepared, stamps, deadline, "shadow")
 
     def _record(self, rule: ShadowRule, primary: Inferred, shadow: Inferred) -> None:
