@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from training.evaluate import evaluate
 
     sets = [read(source) for source in arguments.data]  # a bad file is found before an hour's work
-    folder, predictor = load_predictor(arguments.weights, arguments.model)
+    folder, predictor = load_predictor(arguments.weights, arguments.model, "auto")
     accuracy = dict(folder.card.get("accuracy", {}))
     for data in sets:
         evaluation = evaluate(predictor, data)

@@ -111,7 +111,9 @@ class Classifier(nn.Module):
             (B, C), in the dtype of the parameters, not yet calibrated.
 
         Raises:
-            InputError: the tensors don't fit the contract.
+            InputError: the tensors don't fit the contract. On a GPU only their shapes are looked
+                at, since each look at a number there waits for all that came before it: what is
+                copied to one has passed ``check`` on the host.
         """
         self.check(input_ids, attention_mask, schedule)
         embeddings = self.embedding(input_ids).to(self.head.weight.dtype)  # (B, T, E)
@@ -126,7 +128,10 @@ class Classifier(nn.Module):
         return self
 
     def check(self, input_ids: Tensor, attention_mask: Tensor, schedule: Schedule | None) -> None:
-        """Raises InputError where the tensors break the contract of ``forward``."""
+        """Raises InputError where the tensors break the contract of ``forward``.
+
+        What the tensors hold is looked at on the host alone.
+        """
         if input_ids.ndim != 2 or input_ids.shape != attention_mask.shape:
             raise InputError(
                 "input_ids and attention_mask must both be (B, T); got "
@@ -143,6 +148,8 @@ class Classifier(nn.Module):
         limit = self.config.max_length
         if limit is not None and input_ids.shape[1] > limit:
             raise InputError(f"{input_ids.shape[1]} tokens; the encoder's window is {limit}")
+        if input_ids.device.type != "cpu":
+            return
         if input_ids.numel() == 0 or not bool(attention_mask[:, 0].all()):
             raise InputError(
                 "a row has no real token at its start: its mask is empty, or padded left"

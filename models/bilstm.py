@@ -75,8 +75,11 @@ def directions(inputs: list[int], hidden_size: int) -> nn.ModuleList:
 
 
 def reversed_order(attention_mask: Tensor) -> Tensor | None:
-    """(B, T) positions: the real tokens last to first, then the padding; None if there is none."""
-    if bool(attention_mask.all()):
+    """(B, T) positions: the real tokens last to first, then the padding; None if there is none.
+
+    On a GPU nobody looks whether there is: it would wait for the forward's start.
+    """
+    if attention_mask.device.type == "cpu" and bool(attention_mask.all()):
         return None
     positions = torch.arange(attention_mask.shape[1], device=attention_mask.device)
     mirrored = attention_mask.sum(dim=1, keepdim=True) - 1 - positions  # negative at padding

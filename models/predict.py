@@ -35,6 +35,26 @@ def collate(windows: Sequence[Sequence[int]], padding_id: int = 0) -> tuple[Tens
     return input_ids, attention_mask
 
 
+def place(
+    classifier: Classifier,
+    windows: Sequence[Sequence[int]],
+    schedule: Schedule | None = None,
+    padding_id: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """Windows to a checked batch on the classifier's device, ready to ``run``.
+
+    Raises:
+        InputError: a window doesn't fit the contract of ``Classifier.forward``.
+    """
+    input_ids, attention_mask = collate(windows, padding_id)
+    device = classifier.head.weight.device
+    if device.type == "cpu":
+        return input_ids, attention_mask  # forward looks for itself
+    # Here and not there: an id out of range would end the process on a GPU, with all it holds.
+    classifier.check(input_ids, attention_mask, schedule)
+    return input_ids.to(device), attention_mask.to(device)
+
+
 @torch.inference_mode()
 def run(
     classifier: Classifier,
@@ -93,11 +113,11 @@ class Predictor:
         self, windows: Sequence[Sequence[int]], schedule: Schedule | None = None
     ) -> list[list[float]]:
         """Logits of each window, in the order given; run by length, so that little is padding."""
-        device = self.classifier.head.weight.device
         rows: list[list[float]] = [[]] * len(windows)
         for batch in batches_by_length([len(w) for w in windows], self.max_padded_tokens):
-            input_ids, mask = collate([windows[i] for i in batch], self.tokenizer.padding_id)
-            logits = run(self.classifier, input_ids.to(device), mask.to(device), schedule)
+            chosen = [windows[i] for i in batch]
+            placed = place(self.classifier, chosen, schedule, self.tokenizer.padding_id)
+            logits = run(self.classifier, *placed, schedule)
             for index, row in zip(batch, logits, strict=True):
                 rows[index] = row
         return rows

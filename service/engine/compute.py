@@ -18,6 +18,7 @@ import torch
 from models import checkpoint, cost, predict
 from models import folder as folders
 from models.base import Classifier, Schedule
+from models.device import resolve_device, synchronize
 from models.embedding import FrozenEmbedding
 from models.folder import ModelFolder
 from service.observe.timing import now
@@ -56,19 +57,6 @@ class BatchResult:
     logits: list[list[float]]
     on_device: float
     finished: float
-
-
-def resolve_device(wanted: str) -> torch.device:
-    """``auto`` is a GPU if torch can use one.
-
-    Raises:
-        RuntimeError: a GPU was asked for by name and torch can't use it.
-    """
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise RuntimeError(f"--device {wanted}: this torch ({torch.__version__}) sees no GPU")
-    return torch.device(wanted)
 
 
 class Compute:
@@ -114,13 +102,12 @@ class Compute:
             FloatingPointError: a logit isn't a number.
         """
         classifier = self.models[model].classifier
-        input_ids, attention_mask = predict.collate(windows)
-        input_ids, attention_mask = input_ids.to(self.device), attention_mask.to(self.device)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        order = cast(Schedule | None, schedule)
+        placed = predict.place(classifier, windows, order)
+        synchronize(self.device)
         on_device = now()
         # predict.run ends with the logits on the host: a GPU has finished by then.
-        logits = predict.run(classifier, input_ids, attention_mask, cast(Schedule | None, schedule))
+        logits = predict.run(classifier, *placed, order)
         finished = now()
         if not all(math.isfinite(logit) for row in logits for logit in row):
             raise FloatingPointError(f"{model} gave logits that aren't numbers")

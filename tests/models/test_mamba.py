@@ -60,7 +60,7 @@ def test_some_features_at_a_time_are_all_of_them(monkeypatch: pytest.MonkeyPatch
     small = encoder(SMALL)
     embeddings, mask = torch.randn(2, 9, 6), torch.ones(2, 9, dtype=torch.bool)
     whole = small(embeddings, mask)
-    monkeypatch.setattr(mamba, "STATES_AT_A_TIME", 2 * 9 * 3 * 5)  # 5 of 16 features
+    monkeypatch.setitem(mamba.STATES_AT_A_TIME, "cpu", 2 * 9 * 3 * 5)  # 5 of 16 features
     monkeypatch.setattr(mamba, "NARROWEST", 1)
     torch.testing.assert_close(small(embeddings, mask), whole)
 
