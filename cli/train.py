@@ -25,7 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=".tsv, .csv or .jsonl (also .gz), or owner/name:split of the hub; WEIGHT is how often "
         "a pass sees it (1); give several times to train on several",
     )
-    parser.add_argument("--teacher", metavar="MODEL", help="a model of --weights to learn from")
+    parser.add_argument(
+        "--teacher",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="a model of --weights, or a folder, to learn from; give several times to learn from "
+        "the mean of several",
+    )
     parser.add_argument(
         "--name", type=model_name, help="folder to write and name to serve by (the architecture)"
     )
@@ -83,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         name=name,
         sources=arguments.data,
         labels=_labels(arguments.labels),
-        teacher=arguments.teacher,
+        teachers=tuple(arguments.teacher),
         pooling=arguments.pooling,
         from_pretrained=arguments.pretrained,
         start=arguments.start,

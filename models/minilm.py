@@ -34,8 +34,7 @@ class MiniLMConfig(ClassifierConfig):
         layer_norm_eps: as it was pretrained.
     """
 
-    # 512 positions were pretrained; three reviews in four fit into 384 tokens.
-    max_length: int | None = 384
+    max_length: int | None = 512  # the positions it was pretrained with
     num_layers: int = 6
     num_heads: int = 12
     d_ff: int = 1536

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,26 @@ def excerpts(rows: Sequence[Row], count: int, tokenizer: Tokenizer, seed: int) -
             chosen = generator.sample(found, min(count, len(found)))
             drawn.extend(Example(start + sentence + end, 0) for sentence in chosen)
     return drawn
+
+
+def thin(source: Sequence[Example], copies: int, tokenizer: Tokenizer, seed: int) -> list[Example]:
+    """Copies of the long examples with a sentence in three left out, for a teacher to label.
+
+    Long examples have no altered copies of their own from ``augment``, and are few. What a review
+    was labelled may not hold for a part of it: these too are for distillation alone.
+    """
+    generator = random.Random(seed)  # noqa: S311 - has to be repeatable, not secret
+    ends = tokenizer.known(SENTENCE_ENDS)
+    thinned = []
+    for _ in range(copies):
+        for example in source:
+            if len(example.ids) <= SHORT:
+                continue
+            start, content, end = example.ids[:1], example.ids[1:-1], example.ids[-1:]
+            found = list(sentences(content, ends))
+            kept = [sentence for sentence in found if generator.random() > 1 / 3] or found
+            thinned.append(Example(start + list(itertools.chain(*kept)) + end, example.label))
+    return thinned
 
 
 def sentences(ids: Sequence[int], ends: Container[int]) -> Iterator[list[int]]:

@@ -1,16 +1,9 @@
-"""One training run on Lightning's trainer: steps, validation, checkpoints, early stopping, a curve.
-
-The whole run is planned before it starts, as a list of batches made from the seed, and cut into
-slices; what Lightning calls an epoch is one slice. A run that was stopped takes up at the slice it
-was in and goes on exactly as it would have.
-"""
+"""One run on Lightning's trainer: steps, validation, checkpoints, early stopping, a curve."""
 
 from __future__ import annotations
 
 import json
-import time
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,26 +12,14 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
-from torch import Tensor
-from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
-from models.base import Classifier
-from models.predict import batches_by_length, collate
 from training.data import DataError
-from training.dropout import add_dropout
-from training.examples import Example
-from training.plan import TrainingSet, all_targets, one_cycle, plan
-from training.recipes import Recipe
+from training.planned import Planned
 
 EXPECTED_WARNINGS = (
     ".*exists and is not empty",  # a run's folder is where it's taken up again
     ".*does not have many workers",  # a step costs a thousand times what making its batch does
 )
-
-GRADIENT_NORM = 1.0  # longer gradients are cut to it
-
-Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # input_ids, attention_mask, targets, labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,118 +41,6 @@ class FitReport:
     precision: str
 
 
-class Fitting(lightning.LightningModule):
-    """A classifier and its plan: what Lightning needs to know of either."""
-
-    def __init__(
-        self,
-        classifier: Classifier,
-        train: Sequence[TrainingSet],
-        held_back: dict[str, list[Example]],
-        recipe: Recipe,
-    ) -> None:
-        super().__init__()
-        self.classifier = classifier
-        add_dropout(classifier, recipe.dropout)
-        self.recipe = recipe
-        self.held_back = held_back
-        self.examples = [example for source in train for example in source.examples]
-        self.targets = all_targets(train)
-        self.plan = plan(train, recipe)
-        # No slice may be empty: Lightning takes one for the end of the run.
-        self.slices = min(recipe.slices, len(self.plan))
-        self.tokens, self.seconds = 0, 0.0
-        self._step_began = 0.0
-
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        input_ids, attention_mask, targets, labels = batch
-        logits = self.classifier(input_ids, attention_mask).float()
-        if self.targets is None:
-            loss = F.cross_entropy(logits, labels)
-        else:
-            loss = F.mse_loss(logits, targets)
-        self.log("train_loss", loss, on_step=True, on_epoch=False, prog_bar=True)
-        return loss
-
-    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
-        input_ids, attention_mask, _, labels = batch
-        logits = self.classifier(input_ids, attention_mask).float()
-        name = list(self.held_back)[dataloader_idx]
-        options: dict[str, Any] = {"batch_size": len(labels), "add_dataloader_idx": False}
-        self.log(f"loss/{name}", F.cross_entropy(logits, labels), **options)
-        self.log(f"accuracy/{name}", (logits.argmax(1) == labels).float().mean(), **options)
-
-    def on_validation_epoch_end(self) -> None:
-        metrics = self.trainer.callback_metrics
-        for kind in ("loss", "accuracy"):
-            mean = torch.stack([metrics[f"{kind}/{name}"] for name in self.held_back]).mean()
-            self.log(kind, mean, prog_bar=True)
-
-    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        # By the step, so that a run taken up again draws what it would have drawn.
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.trainer.global_step)
-        self._step_began = time.perf_counter()
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
-        self.seconds += time.perf_counter() - self._step_began
-        self.tokens += int(batch[1].sum())
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["pace"] = {"tokens": self.tokens, "seconds": self.seconds}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        pace = checkpoint["pace"]
-        self.tokens, self.seconds = pace["tokens"], pace["seconds"]
-
-    def configure_optimizers(self) -> Any:
-        decayed = [p for p in self.parameters() if p.ndim > 1]
-        plain = [p for p in self.parameters() if p.ndim <= 1]
-        recipe = self.recipe
-        groups: list[dict[str, Any]] = [
-            {"params": decayed, "weight_decay": recipe.weight_decay},
-            {"params": plain},
-        ]
-        optimizer = torch.optim.AdamW(
-            groups,
-            lr=recipe.learning_rate,
-            weight_decay=0.0,
-            fused=True,
-        )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: one_cycle(step / len(self.plan), recipe.warmup)
-        )
-        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        # Not the trainer's own clipping, which refuses a fused optimizer under bfloat16 autocast.
-        torch.nn.utils.clip_grad_norm_(self.parameters(), GRADIENT_NORM)
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        epoch = self.trainer.current_epoch
-        edges = [len(self.plan) * part // self.slices for part in range(self.slices + 1)]
-        return self._loader(self.plan[edges[epoch] : edges[epoch + 1]], self.examples, self.targets)
-
-    def val_dataloader(self) -> list[DataLoader[Batch]]:
-        loaders = []
-        for examples in self.held_back.values():
-            lengths = [len(example.ids) for example in examples]
-            order = list(batches_by_length(lengths, 2 * self.recipe.batch_tokens))
-            loaders.append(self._loader(order, examples, None))
-        return loaders
-
-    def _loader(
-        self, order: list[list[int]], examples: list[Example], targets: Tensor | None
-    ) -> DataLoader[Batch]:
-        def assemble(positions: list[int]) -> Batch:
-            chosen = [examples[position] for position in positions]
-            input_ids, attention_mask = collate([example.ids for example in chosen])
-            labels = torch.tensor([example.label for example in chosen])
-            wanted = labels if targets is None else targets[positions]
-            return input_ids, attention_mask, wanted, labels
-
-        return DataLoader(order, batch_size=None, collate_fn=assemble)  # type: ignore[arg-type]
-
-
 class Patience(EarlyStopping):
     """Early stopping that stays stopped: a finished run, taken up again, trains no further."""
 
@@ -182,10 +51,10 @@ class Patience(EarlyStopping):
             trainer.should_stop = True
 
 
-def fit(module: Fitting, folder: Path, precision: str) -> FitReport:
+def fit(module: Planned, folder: Path, precision: str) -> FitReport:
     """Runs the plan, from the start or from where ``folder`` says it stopped.
 
-    Leaves the best slice's weights in ``module.classifier``, and the curve as
+    Leaves the best slice's weights in ``module``, on the CPU, and the curve as
     ``folder/curve/metrics.csv`` (``curve-2`` and so on for what a resumed run adds).
     """
     recipe = module.recipe
@@ -215,6 +84,7 @@ def fit(module: Fitting, folder: Path, precision: str) -> FitReport:
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         trainer.fit(module, ckpt_path=last if last.exists() else None, weights_only=True)
+    module.cpu()
     best = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
     assert keeper.best_model_score is not None, "a run validates at least once"

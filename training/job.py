@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from models.device import describe, resolve_device
 from models.folder import ModelFolder
 from models.pooling import Pooling
 from training.fit import FitReport
@@ -24,7 +25,7 @@ class TrainingJob:
         name: the folder below ``weights`` to write, and the name to serve it by.
         sources: data sets and how often each is seen a pass.
         labels: the classes in the order of the logits; None takes them from the data.
-        teacher: a model of ``weights`` to learn from, or None to learn the labels.
+        teachers: models of ``weights``, or folders, to learn from; none to learn the labels.
         pooling: how hidden states become one vector; None is the architecture's own way.
         from_pretrained: start the encoder from the pretrained one (``minilm`` alone).
         start: a model of ``weights`` to go on from, of the same architecture; None starts anew.
@@ -39,7 +40,7 @@ class TrainingJob:
     name: str
     sources: list[tuple[str, float]]
     labels: tuple[str, ...] | None
-    teacher: str | None
+    teachers: tuple[str, ...]
     pooling: Pooling | None
     from_pretrained: bool
     start: str | None
@@ -51,16 +52,21 @@ class TrainingJob:
 
 
 def training_facts(
-    job: TrainingJob, report: FitReport, teacher: ModelFolder | None, start: ModelFolder | None
+    job: TrainingJob,
+    report: FitReport,
+    teachers: Sequence[ModelFolder],
+    start: ModelFolder | None,
+    masked: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """How a model was made: enough to make it again."""
     return {
         "command": job.command,
         "data": [{"source": source, "weight": weight} for source, weight in job.sources],
-        "teacher": _named(teacher),
-        "started_from": _named(start),
+        "teachers": [_named(teacher) for teacher in teachers],
+        "started_from": start and _named(start),
+        "masked_words": masked,
         "loss": "mean squared error on the teacher's logits (arXiv 1903.12136)"
-        if job.teacher
+        if teachers
         else "cross-entropy on the labels",
         "recipe": asdict(job.recipe),
         "steps": report.steps,
@@ -68,16 +74,12 @@ def training_facts(
         "held_back_accuracy": round(report.held_back_accuracy, 4),
         "precision": report.precision,
         "tokens_per_second": round(report.tokens_per_second),
-        "hardware": f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-        if not torch.cuda.is_available()
-        else torch.cuda.get_device_name(),
+        "hardware": describe(resolve_device("auto")),
         "torch": torch.__version__,
     }
 
 
-def _named(folder: ModelFolder | None) -> dict[str, Any] | None:
+def _named(folder: ModelFolder) -> dict[str, Any]:
     """A model that another came from, for the card: which it was, and how it was made itself."""
-    if folder is None:
-        return None
     made = folder.card.get("training", {})
     return {"name": folder.name, "sha256": folder.sha256["weights"], "command": made.get("command")}

@@ -1,4 +1,4 @@
-"""The probe's three plots. The only file that imports matplotlib.
+"""The probe's three plots. With ``bench/plots.py`` the only file that imports matplotlib.
 
 Nothing is painted behind them, and every colour keeps a contrast of 3 or more to white and to the
 near black of a dark page, so that one file serves both. Equal figures make equal bytes.

@@ -20,6 +20,9 @@ class Recipe:
         dropout: share of the features of each residual branch dropped (a Transformer's alone).
         augment: altered copies of each short text, if there is a teacher.
         excerpts: sentences drawn from each long text, if there is a teacher.
+        thinned: copies of each long text without some of its sentences, if there is a teacher.
+        masked_passes: times that a pretrained encoder first goes through the texts guessing
+            hidden words, their labels unseen.
         slices: checkpoints and validations, evenly over the run.
         patience: slices without a better held-back accuracy before stopping.
         seed: of everything random.
@@ -35,14 +38,37 @@ class Recipe:
     dropout: float = 0.0
     augment: int = 2
     excerpts: int = 6
+    thinned: int = 0
+    masked_passes: int = 0
     slices: int = 12
     patience: int = 6
     seed: int = 1
 
 
+def masked(recipe: Recipe, window: int) -> Recipe:
+    """The recipe of a run's first stage, in which hidden words are guessed.
+
+    Its batches are large, as its gradients are noisy, and its rate is high: the layer that guesses
+    is new. The whole of a text is read, in windows.
+    """
+    return Recipe(
+        learning_rate=4e-4,
+        passes=recipe.masked_passes,
+        max_length=window,
+        batch_tokens=16384,
+        batch_rows=256,
+        slices=2 * recipe.masked_passes,
+        patience=2 * recipe.masked_passes,
+        augment=0,
+        excerpts=0,
+    )
+
+
 RECIPES: dict[str, Recipe] = {
     # Already knows English: a few passes are enough, and a high rate would make it forget.
-    "minilm": Recipe(learning_rate=5e-5, passes=2, max_length=384, dropout=0.1, slices=6),
+    "minilm": Recipe(
+        learning_rate=5e-5, passes=2, max_length=512, dropout=0.1, slices=6, masked_passes=16
+    ),
     "lstm": Recipe(learning_rate=1e-3),
     "gru": Recipe(learning_rate=1e-3),
     "bilstm": Recipe(learning_rate=1e-3),

@@ -12,6 +12,7 @@ from models import checkpoint, registry
 from models import folder as folders
 from models.base import Classifier
 from models.cost import cost
+from models.device import resolve_device
 from models.folder import ModelFolder
 from models.predict import Predictor
 from models.tokenizer import Tokenizer
@@ -19,14 +20,14 @@ from models.windows import prepare
 from training import data, pretrained
 from training.calibrate import fit_temperature
 from training.data import DataError, DataSet, Row
-from training.distil import teacher_logits
-from training.examples import Example, augment, examples, excerpts
-from training.fit import Fitting, claim, fit
+from training.fit import claim, fit
+from training.fitting import Fitting
 from training.job import TrainingJob, training_facts
-from training.plan import TrainingSet
+from training.masked import adapt
+from training.material import Reader, Source, split, training_set
 from training.precision import LIGHTNING_NAMES, choose_precision
-
-HELD_BACK_ROWS = 1500  # of each source: one standard error of accuracy is then 0.8 points
+from training.recipes import masked
+from training.teachers import Teachers
 
 
 def train(job: TrainingJob) -> ModelFolder:
@@ -34,58 +35,46 @@ def train(job: TrainingJob) -> ModelFolder:
 
     Raises:
         DataError: a source can't be read, or ``work`` holds checkpoints of another run.
-        CheckpointError: the teacher or the pretrained encoder can't be.
+        CheckpointError: a teacher or the pretrained encoder can't be.
     """
     torch.manual_seed(job.recipe.seed)
     wordpiece = job.weights / folders.WORDPIECE
     if job.from_pretrained and not wordpiece.exists():
         pretrained.write_wordpiece(wordpiece, pretrained.pretrained_folder())
     tokenizer = Tokenizer.load(wordpiece)
-    embedding = checkpoint.load_embedding(wordpiece)
     sets = [data.read(source) for source, _ in job.sources]
     labels = job.labels or data.label_names(row for one in sets for row in one.rows)
 
+    classifier = _new_classifier(job, labels)
+    start = _start(job, classifier)
+    teachers = Teachers.load(job.weights, job.teachers, labels, job.precision)
+    claim(job.work / job.name, _identity(job, sets, labels, teachers.folders, start))
+
+    sources = split(sets, job.sources)
+    precision = LIGHTNING_NAMES[choose_precision(job.architecture, job.precision)]
+    guessed = _guess_words(job, classifier, sources, tokenizer, precision)
+    window = classifier.config.max_length or job.recipe.max_length
+    reader = Reader(tokenizer, labels, min(job.recipe.max_length, window))
+    module = Fitting(
+        classifier,
+        [training_set(s, reader, job.recipe, teachers, job.work / "teacher") for s in sources],
+        {source.name: reader.read(source.held_back) for source in sources},
+        job.recipe,
+    )
+    report = fit(module, job.work / job.name, precision)
+    made = training_facts(job, report, teachers.folders, start, guessed)
+    held_back = [row for source in sources for row in source.held_back]
+    return _save(job, classifier.float().eval(), tokenizer, held_back, made)
+
+
+def _new_classifier(job: TrainingJob, labels: tuple[str, ...]) -> Classifier:
+    embedding = checkpoint.load_embedding(job.weights / folders.WORDPIECE)
     config = registry.ARCHITECTURES[job.architecture].config(labels=labels)
     config = replace(config, pooling=job.pooling or config.pooling)
-    max_length = min(job.recipe.max_length, config.max_length or job.recipe.max_length)
     classifier = registry.build(job.architecture, config, embedding)
     if job.from_pretrained:
         pretrained.load_encoder(classifier, pretrained.pretrained_folder())
-    start = _start(job, classifier)
-    teacher = _load_teacher(job, labels)
-    claim(job.work / job.name, _identity(job, sets, labels, teacher and teacher[0], start))
-
-    training_sets: list[TrainingSet] = []
-    held_back: dict[str, list[Example]] = {}
-    held_back_rows: list[Row] = []
-    for one, (name, weight) in zip(sets, job.sources, strict=True):
-        rows, held = data.hold_back(data.distinct(one.rows), HELD_BACK_ROWS)
-        if not held:
-            raise DataError(f"{name} has too few rows: hold back needs 5 distinct texts")
-        held_back_rows.extend(held)
-        # Two files may have one name: each still needs a curve of its own.
-        held_back[one.name if one.name not in held_back else name] = examples(
-            held, tokenizer, labels, max_length
-        )
-        source = examples(rows, tokenizer, labels, max_length)
-        targets = None
-        if teacher is not None:
-            copies = augment(source, job.recipe.augment, tokenizer, job.recipe.seed)
-            drawn = excerpts(rows, job.recipe.excerpts, tokenizer, job.recipe.seed)
-            # Apart, so that a student that wants more copies finds what another asked for.
-            answers = [
-                teacher_logits(teacher[1], teacher[0], part, job.work / "teacher")
-                for part in (source, copies, drawn)
-                if part
-            ]
-            source, targets = source + copies + drawn, torch.cat(answers)
-        training_sets.append(TrainingSet(source, targets, weight))
-
-    module = Fitting(classifier, training_sets, held_back, job.recipe)
-    dtype = choose_precision(job.architecture, job.precision)
-    report = fit(module, job.work / job.name, LIGHTNING_NAMES[dtype])
-    made = training_facts(job, report, teacher and teacher[0], start)
-    return _save(job, classifier.float().eval(), tokenizer, held_back_rows, made)
+    return classifier
 
 
 def _start(job: TrainingJob, classifier: Classifier) -> ModelFolder | None:
@@ -99,21 +88,32 @@ def _start(job: TrainingJob, classifier: Classifier) -> ModelFolder | None:
     return folder
 
 
-def _load_teacher(job: TrainingJob, labels: Sequence[str]) -> tuple[ModelFolder, Predictor] | None:
-    if job.teacher is None:
+def _guess_words(
+    job: TrainingJob,
+    classifier: Classifier,
+    sources: Sequence[Source],
+    tokenizer: Tokenizer,
+    precision: str,
+) -> dict[str, Any] | None:
+    """The run's first stage, if it has one: the encoder learns the texts before their labels."""
+    if not (job.from_pretrained and job.recipe.masked_passes):
         return None
-    folder, predictor = checkpoint.load_predictor(job.weights, job.teacher)
-    if folder.labels != tuple(labels):
-        raise DataError(f"the teacher's labels are {folder.labels}; the data's are {labels}")
-    predictor.classifier.cast(choose_precision(folder.architecture, job.precision))
-    return folder, predictor
+    return adapt(
+        classifier,
+        [row for source in sources for row in source.rows],
+        [row for source in sources for row in source.held_back],
+        tokenizer,
+        masked(job.recipe, classifier.config.max_length or job.recipe.max_length),
+        job.work,
+        precision,
+    )
 
 
 def _identity(
     job: TrainingJob,
     sets: Sequence[DataSet],
     labels: Sequence[str],
-    teacher: ModelFolder | None,
+    teachers: Sequence[ModelFolder],
     start: ModelFolder | None,
 ) -> dict[str, Any]:
     """What two runs must share for one to go on where the other stopped."""
@@ -124,7 +124,7 @@ def _identity(
             {"source": source, "weight": weight, "sha256": data.fingerprint(one.rows)}
             for one, (source, weight) in zip(sets, job.sources, strict=True)
         ],
-        "teacher": teacher and teacher.sha256["weights"],
+        "teachers": [teacher.sha256["weights"] for teacher in teachers],
         "from_pretrained": job.from_pretrained,
         "start": start and start.sha256["weights"],
         "pooling": job.pooling,
@@ -155,7 +155,7 @@ def _save(
     )
     saved = checkpoint.save(folder, classifier)
     # From here on what is measured is what was stored: float16 weights, read back.
-    stored = checkpoint.load(saved, classifier.embedding)
+    stored = checkpoint.load(saved, classifier.embedding).to(resolve_device("auto"))
     temperature = _held_back_temperature(stored, tokenizer, held_back)
     final = _with_temperature(saved, temperature, len(held_back))
     folders.write(final)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.tokenizer import Tokenizer
 from training.data import DataError, Row
-from training.examples import Example, augment, batches, examples, excerpts, repeat, sentences
+from training.examples import Example, augment, batches, examples, excerpts, repeat, sentences, thin
 
 
 @pytest.fixture
@@ -97,3 +97,26 @@ def test_batches_hold_every_position_once_and_keep_their_bounds(
         padded = len(batch) * max(lengths[position] for position in batch)
         assert 1 <= len(batch) <= max_rows
         assert len(batch) == 1 or padded <= max_tokens
+
+
+def test_thinned_copies_lack_whole_sentences_of_long_texts(tokenizer: Tokenizer) -> None:
+    (stop,) = tokenizer.known(["."])
+    pieces = [[6 + number % 20] * 9 + [stop] for number in range(12)]
+    long = Example([2, *(token for piece in pieces for token in piece), 3], 1)
+    thinned = thin([Example([2, 7, 3], 0), long], 30, tokenizer, seed=1)
+    assert len(thinned) == 30
+    counts = []
+    for example in thinned:
+        assert (example.ids[0], example.ids[-1]) == (2, 3)
+        kept = list(sentences(example.ids[1:-1], {stop}))
+        order = iter(pieces)
+        assert all(piece in order for piece in kept)  # in their order, each whole
+        counts.append(len(kept))
+    assert sum(counts) / len(counts) == pytest.approx(8, abs=1)
+    assert thin([long], 30, tokenizer, seed=1) == thinned
+    assert thin([long], 0, tokenizer, seed=1) == []
+
+
+def test_a_long_text_of_one_sentence_is_never_thinned_to_nothing(tokenizer: Tokenizer) -> None:
+    long = Example([2] + [7] * 80 + [3], 1)
+    assert thin([long], 20, tokenizer, seed=1) == [long] * 20

@@ -15,7 +15,7 @@ from models import registry
 from models.checkpoint import load_predictor
 from tests.small import write_model
 from training.data import DataError
-from training.fit import Fitting
+from training.fitting import Fitting
 from training.job import TrainingJob
 from training.recipes import Recipe
 from training.run import train
@@ -47,7 +47,7 @@ def job(weights: Path, tmp_path: Path) -> TrainingJob:
         name="own",
         sources=[(write_rows(tmp_path / "own" / "train.csv"), 1.0)],
         labels=None,
-        teacher=None,
+        teachers=(),
         pooling=None,
         from_pretrained=False,
         start=None,
@@ -109,8 +109,8 @@ def test_curve_is_kept_as_csv(job: TrainingJob) -> None:
 
 def test_student_learns_from_its_teachers_logits(job: TrainingJob) -> None:
     write_model(job.weights, "teacher", labels=("bad", "fair", "good"))
-    card = train(replace(job, teacher="teacher")).card
-    assert card["training"]["teacher"]["name"] == "teacher"
+    card = train(replace(job, teachers=("teacher",))).card
+    assert card["training"]["teachers"][0]["name"] == "teacher"
     assert card["training"]["started_from"] is None
     assert "teacher's logits" in card["training"]["loss"]
     assert list((job.work / "teacher").glob("*.safetensors"))
@@ -135,7 +135,7 @@ def test_training_goes_on_from_the_same_kind_alone(job: TrainingJob) -> None:
 def test_teacher_of_other_labels_is_refused(job: TrainingJob) -> None:
     write_model(job.weights, "teacher")
     with pytest.raises(DataError, match=r"the teacher's labels are .*'negative'"):
-        train(replace(job, teacher="teacher"))
+        train(replace(job, teachers=("teacher",)))
 
 
 def test_two_files_of_one_name_are_both_held_back(job: TrainingJob, tmp_path: Path) -> None:
