@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.requests import ClientDisconnect, Request
 
-from service.api.errors import BodyTimeout, BodyTooLarge, NotJSONByType
+from service.api.errors import BodyTimeout, BodyTooLarge, ClientGone, NotJSONByType
 from service.settings import Settings
 
 
@@ -16,7 +16,8 @@ async def read_json_body(request: Request, settings: Settings) -> bytes:
     Raises:
         NotJSONByType: its content type isn't JSON.
         BodyTooLarge: it has, or says it has, more than ``max_body_bytes``.
-        BodyTimeout: it didn't arrive within ``body_timeout_ms``, or not at all.
+        BodyTimeout: it didn't arrive within ``body_timeout_ms``.
+        ClientGone: it never will.
     """
     max_bytes, timeout_seconds = settings.max_body_bytes, settings.body_timeout_ms / 1e3
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -36,5 +37,5 @@ async def read_json_body(request: Request, settings: Settings) -> bytes:
     except TimeoutError:
         raise BodyTimeout(f"the body took longer than {timeout_seconds:g} s") from None
     except ClientDisconnect:
-        raise BodyTimeout("the client went away before its body was whole") from None
+        raise ClientGone("the client went away before its body was whole") from None
     return b"".join(chunks)

@@ -11,6 +11,7 @@ from service.api.body import read_json_body
 from service.api.catalogue import Catalogue
 from service.api.exchange import Exchange
 from service.api.inference import Inference, Inferred
+from service.api.presence import present
 from service.api.schema import parse_classify
 from service.api.shadowing import Shadowing
 from service.observe.metrics import Metrics
@@ -47,10 +48,11 @@ class Classify:
         schedule = inference.schedule(asked.schedule, folder)
         stamps.parsed = now()
         deadline = inference.deadline(asked.timeout_ms, stamps.received)
-        with self._admission.admit(folder.name):
-            prepared = await inference.prepare(asked.inputs, folder, asked.long_input)
-            stamps.admitted = now()
-            inferred = await inference.infer(folder, schedule, prepared, stamps, deadline)
+        async with present(request):
+            with self._admission.admit(folder.name):
+                prepared = await inference.prepare(asked.inputs, folder, asked.long_input)
+                stamps.admitted = now()
+                inferred = await inference.infer(folder, schedule, prepared, stamps, deadline)
         self._record(exchange, inferred)
         return Response(
             msgspec.json.encode(

@@ -22,6 +22,7 @@ from service.api.body import read_json_body
 from service.api.catalogue import Catalogue, schedules
 from service.api.exchange import Exchange
 from service.api.inference import Inference, Inferred, milliseconds
+from service.api.presence import present
 from service.api.schema import CompareRequest, invalid, parse_compare
 from service.observe.metrics import OTHER
 from service.observe.timing import Stamps, now
@@ -65,14 +66,15 @@ class Compare:
         folders = self._folders(asked)
         baseline = self._baseline(asked, folders)
         deadline = self._inference.deadline(asked.timeout_ms, received)
-        with self._admission.admit(OTHER):
-            contenders = [
-                contender
-                for folder in folders
-                for contender in await self._contenders(asked, folder)
-            ]
-            for contender in rotated(contenders, ROUNDS):
-                await self._round(contender, deadline)
+        async with present(request):
+            with self._admission.admit(OTHER):
+                contenders = [
+                    contender
+                    for folder in folders
+                    for contender in await self._contenders(asked, folder)
+                ]
+                for contender in rotated(contenders, ROUNDS):
+                    await self._round(contender, deadline)
         content = report(contenders, baseline)
         exchange.total_seconds = now() - received
         content = {"id": exchange.id, **content, "total_ms": milliseconds(exchange.total_seconds)}

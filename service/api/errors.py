@@ -5,8 +5,8 @@
     ├── NotFound 404             ├── NotJSONByType 415
     │   └── ModelNotFound 404    ├── Invalid 422 ── InputTooLong 422
     ├── MethodNotAllowed 405     ├── Busy 429
-    ├── BodyTimeout 408          ├── NotReady 503 ── WorkerLost 503
-    └── DeadlineExceeded 504
+    ├── BodyTimeout 408          ├── ClientGone 499
+    ├── DeadlineExceeded 504     └── NotReady 503 ── WorkerLost 503
 
 A server's fault is never put on the client: what isn't in the tree is a 500, logged whole, told in
 one line. A text is never echoed.
@@ -132,6 +132,12 @@ class Busy(ServiceError):
 
     status, code, title, reason = 429, "busy", "Too many requests in flight", "busy"
     headers: Mapping[str, str] = {"Retry-After": "1"}
+
+
+class ClientGone(ServiceError):
+    """Nobody waits for the answer any more: metrics and log alone see this, under nginx's code."""
+
+    status, code, title, reason = 499, "client_gone", "The client went away", "client_gone"
 
 
 class NotReady(ServiceError):

@@ -1,4 +1,4 @@
-"""One line a request, once it is over.
+"""One line a request, once it is over; of a probe or a scrape that went well, at ``debug`` alone.
 
 A line never has a client's text in it, nor what a header held, but for the request's id and the id
 of its trace.
@@ -17,6 +17,8 @@ from service.observe.lines import head
 
 LOGGER = "lockstep.request"
 LONGEST_CHAIN = 8  # of an exception's causes
+# What machines ask every few seconds: lines that nobody reads, and that hide those of clients.
+PROBES = ("/health/", "/v2/health/", "/metrics")
 
 
 class RequestLog:
@@ -82,4 +84,7 @@ def _level(exchange: Exchange) -> int:
     """500 is a mistake of ours, and so is an answer that broke off; 503 or 504 may be."""
     if exchange.code == 500 or exchange.fault is not None:
         return logging.ERROR
-    return logging.WARNING if exchange.code > 500 else logging.INFO
+    if exchange.code > 500:
+        return logging.WARNING
+    probed = exchange.code < 400 and exchange.route.startswith(PROBES)
+    return logging.DEBUG if probed else logging.INFO

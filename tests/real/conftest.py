@@ -1,80 +1,102 @@
-"""The service and a Prometheus with the deployed configuration, after traffic of every kind."""
+"""The stack of compose.yaml after traffic of every kind: one engine, one build, one ``up``."""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from service.settings import SHIPPED_WEIGHTS
-from tests.launch import Service
-from tests.real.prometheus import Prometheus, deployed_config
-from tests.real.traffic import classify_lengths, crowd, provoke
-from tests.service.test_lifecycle import answered, in_flight, worker_pid
-from tests.small import write_model
+from tests.real.engine import Engine
+from tests.real.prometheus import Prometheus, hurried_config
+from tests.real.stack import Stack, build_images
+from tests.real.traffic import (
+    classify_lengths,
+    crowd,
+    crowd_around,
+    look_around,
+    post_all,
+    provoke,
+    reviews,
+)
 
 MODELS = [("lstm", "auto"), ("transformer", "auto"), ("mingru", "serial"), ("mingru", "parallel")]
 MAX_IN_FLIGHT = 4
+SHORT, LONG = 800, 400  # reviews
 RESTARTED = "LockstepWorkerRestarted"
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A service that has seen everything there is to see, and the Prometheus that saw it.
+    """A stack that has seen everything there is to see.
 
     Attributes:
+        posted: reviews that were posted to each model, all of them answered.
+        counted: how many more answers Prometheus has for each model than before them.
         at: when the alert of the killed worker fired, in seconds since 1970: what is asked of
             Prometheus is asked as of then.
     """
 
-    service: Service
-    prometheus: Prometheus
+    stack: Stack
+    posted: dict[str, int]
+    counted: dict[str, float]
     at: float
+
+    @property
+    def prometheus(self) -> Prometheus:
+        return self.stack.prometheus
 
 
 @pytest.fixture(scope="session")
-def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
-    """Two shipped models, one shadowing the other, and one untrained that has two schedules."""
-    folder = tmp_path_factory.mktemp("observed")
-    arguments = ["--models", "lstm,transformer,mingru", "--weights", str(_weights(folder))]
-    arguments += ["--max-in-flight", str(MAX_IN_FLIGHT), "--shadow", "transformer=lstm:1"]
-    arguments += ["--dtype", "float32", "--threads", "1"]  # no time is looked at: soon ready
-    with Service(*arguments, log=folder / "service.log") as service:
-        config = deployed_config(folder, service.port)
-        with Prometheus(config, folder) as prometheus:
-            _traffic(service, prometheus)
-            prometheus.until(lambda: RESTARTED in prometheus.firing(), f"{RESTARTED} doesn't fire")
-            yield Observed(service, prometheus, time.time())
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A Docker engine that has every image of compose.yaml but Grafana's."""
+    folder = tmp_path_factory.mktemp("engine")
+    with Engine(folder / "log") as running:
+        build_images(running, folder)
+        yield running
 
 
-def _weights(folder: Path) -> Path:
-    weights = folder / "weights"
-    weights.mkdir()
-    for name in ("wordpiece", "lstm", "transformer"):
-        (weights / name).symlink_to(SHIPPED_WEIGHTS / name)
-    write_model(weights, "mingru", architecture="mingru")
-    return weights
+@pytest.fixture(scope="session")
+def stack(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The service, one model shadowing another, and a Prometheus that doesn't take its time."""
+    running = Stack(
+        engine,
+        LOCKSTEP_MODELS="lstm,transformer,mingru",
+        LOCKSTEP_MAX_IN_FLIGHT=str(MAX_IN_FLIGHT),
+        LOCKSTEP_SHADOW="transformer=lstm:1",
+        PROMETHEUS_CONFIG=str(hurried_config(tmp_path_factory.mktemp("config"))),
+    )
+    try:
+        running.up()
+        yield running
+    finally:
+        running.down()
 
 
-def _traffic(service: Service, prometheus: Prometheus) -> None:
-    """Texts twice: a series that is new at one scrape has no rate before the next."""
-    for _ in range(2):
-        classify_lengths(service.base_url, MODELS)
-        _scraped(prometheus)
-    assert provoke(service.base_url) == {404, 415, 422, 504}
-    assert {200, 429} <= set(crowd(service.base_url, 3 * MAX_IN_FLIGHT))
-    requests = in_flight(service, 3)
-    os.kill(worker_pid(service), signal.SIGKILL)
-    assert 503 in {answer.status_code for answer in answered(requests)}
+@pytest.fixture(scope="session")
+def observed(stack: Stack) -> Observed:
+    """The stack after its traffic, the last of which saw the worker die."""
+    url, prometheus = stack.base_url, stack.prometheus
+    # Texts before and after: a series that is new at one scrape has no rate before the next.
+    classify_lengths(url, MODELS)
+    prometheus.scraped()
+    before = _answers(prometheus)
+    posted = post_all(url, reviews(SHORT, LONG), MODELS, clients=MAX_IN_FLIGHT)
+    prometheus.scraped()
+    counted = {model: count - before[model] for model, count in _answers(prometheus).items()}
+    classify_lengths(url, MODELS)
+    look_around(url)
+    assert provoke(url) == {404, 415, 422, 504}
+    assert crowd(url, clients=3 * MAX_IN_FLIGHT) == {200, 429}
+    prometheus.scraped()
+    assert 503 in crowd_around(url, MAX_IN_FLIGHT, stack.kill_worker)
+    prometheus.until(lambda: RESTARTED in prometheus.firing(), f"{RESTARTED} doesn't fire", 180)
+    return Observed(stack, posted, counted, time.time())
 
 
-def _scraped(prometheus: Prometheus) -> None:
-    """Returns once a scrape that began after the call is stored."""
-    now = time.time()
-    query = f"timestamp(lockstep_build_info) > {now}"
-    prometheus.until(lambda: prometheus.ask(query), "no new scrape")
+def _answers(prometheus: Prometheus) -> dict[str, float]:
+    """Answers to /v1/classify by model, as Prometheus last saw them."""
+    query = 'lockstep_request_duration_seconds_count{route="/v1/classify", code="200"}'
+    found = prometheus.ask(query)
+    return {one.labels["model"]: one.value for one in found if one.labels["model"] != "other"}

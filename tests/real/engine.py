@@ -60,20 +60,20 @@ class Engine(Program):
         ours = {"DOCKER_HOST": self.facts["DOCKER_HOST"], "DOCKER_BUILDKIT": "0"}
         return {**os.environ, **ours, "BIND_ADDRESS": self.address}
 
-    def run(self, *command: str | Path, seconds: float = 300) -> str:
+    def run(self, *command: str | Path, seconds: float = 300, **variables: str) -> str:
         """What a command prints that talks to the engine; it must succeed."""
-        done = self.attempt(*command, seconds=seconds)
+        done = self.attempt(*command, seconds=seconds, **variables)
         assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         return done.stdout.strip()
 
     def attempt(
-        self, *command: str | Path, seconds: float = 300
+        self, *command: str | Path, seconds: float = 300, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """The same, which may fail."""
+        """The same, which may fail; ``variables`` are added to its environment."""
         return subprocess.run(
             [str(word) for word in command],
             cwd=ROOT,
-            env=self.environment,
+            env=self.environment | variables,
             capture_output=True,
             text=True,
             check=False,

@@ -1,4 +1,4 @@
-"""A real Prometheus for a test, and the configuration of deploy/prometheus made fit for one."""
+"""A Prometheus as a test asks it, and the configuration of deploy/prometheus made fit for one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.launch import ROOT, Program, free_port, require
+from tests.launch import ROOT
 
 DEPLOYED = ROOT / "deploy" / "prometheus"
-TARGET = "lockstep:8000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +27,18 @@ class Sample:
     value: float
 
 
-class PrometheusAPI:
+class Prometheus:
     """What a Prometheus is asked over HTTP, wherever it runs."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, tail: Callable[[], str]) -> None:
+        """``tail`` gives the end of its log."""
         self.base_url = base_url
+        self._tail = tail
         self._client = httpx.Client(base_url=base_url, timeout=30)
 
     def close(self) -> None:
         """Lets go of the connection to it."""
         self._client.close()
-
-    def tail(self) -> str:
-        """The end of its log."""
-        raise NotImplementedError
 
     def ask(self, query: str, at: float | None = None) -> list[Sample]:
         """Every sample with a finite value, at a time in seconds since 1970 or now."""
@@ -61,6 +58,11 @@ class PrometheusAPI:
         alerts = self.get("/api/v1/alerts")["alerts"]
         return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
 
+    def scraped(self) -> None:
+        """Returns once a scrape that began after the call is stored."""
+        query = f"timestamp(lockstep_build_info) > {time.time()}"
+        self.until(lambda: self.ask(query), "no new scrape")
+
     def until(self, condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
         """What ``condition`` gives once it is true."""
         deadline = time.monotonic() + seconds
@@ -68,42 +70,17 @@ class PrometheusAPI:
             if value := condition():
                 return value
             time.sleep(0.2)
-        pytest.fail(f"{what}: not within {seconds:g} s; the log ends:\n{self.tail()}")
+        pytest.fail(f"{what}: not within {seconds:g} s; the log ends:\n{self._tail()}")
 
 
-class Prometheus(Program, PrometheusAPI):
-    """Prometheus with a configuration, its data in a folder."""
-
-    def __init__(self, config: Path, folder: Path) -> None:
-        port = free_port()
-        command = [
-            require("prometheus"),
-            f"--config.file={config}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ]
-        Program.__init__(self, command, port=port, log=folder / "log", ready="/-/ready")
-        PrometheusAPI.__init__(self, self.base_url)
-
-    def stop(self, seconds: float = 20) -> int:
-        """As any program; and lets go of the connection to it."""
-        self.close()
-        return super().stop(seconds)
-
-
-def deployed_config(folder: Path, port: int) -> Path:
-    """deploy/prometheus with another target and every interval 2 s; nothing else differs."""
-    copy = folder / "deployed"
+def hurried_config(folder: Path) -> Path:
+    """A copy of deploy/prometheus with every interval 2 s; nothing else differs."""
+    copy = folder / "prometheus"
     shutil.copytree(DEPLOYED, copy)
-    config = copy / "prometheus.yml"
-    text = config.read_text(encoding="utf-8")
-    assert text.count(f'["{TARGET}"]') == 1
-    text = text.replace(TARGET, f"127.0.0.1:{port}")
-    config.write_text(_often(text), encoding="utf-8")
-    for rules in (copy / "rules").iterdir():
-        rules.write_text(_often(rules.read_text(encoding="utf-8")), encoding="utf-8")
-    return config
+    for path in [copy / "prometheus.yml", *(copy / "rules").iterdir()]:
+        path.write_text(_hurried(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return copy
 
 
-def _often(text: str) -> str:
+def _hurried(text: str) -> str:
     return re.sub(r"^(\s*(?:\w+_)?(?:interval|timeout):) \w+", r"\1 2s", text, flags=re.MULTILINE)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.launch import ROOT, Program, require
 from tests.real.engine import CACHE, ENDS_WITH_US, PORTS, Engine
-from tests.real.prometheus import PrometheusAPI
+from tests.real.prometheus import Prometheus
 
 COMPOSE = Path(sys.executable).with_name("docker-compose")
 BUILD_SECONDS = 1800  # two minutes on two idle cores
@@ -26,6 +26,15 @@ RUN mkdir /prometheus && chown nobody:nogroup /prometheus
 USER nobody
 VOLUME /prometheus
 ENTRYPOINT ["/bin/prometheus"]
+"""
+# The worker is the one process that maps torch.
+KILL_WORKER = """
+import contextlib, os, pathlib, signal
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        if "libtorch" in (process / "maps").read_text():
+            os.kill(int(process.name), signal.SIGKILL)
+            print(process.name)
 """
 
 
@@ -89,14 +98,16 @@ class Stack:
         prometheus: the one that scrapes it, with the rules of deploy/prometheus.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, **variables: str) -> None:
+        """``variables`` are compose.yaml's, and the service's settings."""
+        self.engine, self.variables = engine, variables
         self.base_url = f"http://{engine.address}:8000"
-        self.prometheus = ComposedPrometheus(self)
+        url = f"http://{engine.address}:9090"
+        self.prometheus = Prometheus(url, lambda: self.compose("logs", "--tail=50", "prometheus"))
 
     def compose(self, *arguments: str, seconds: float = 300) -> str:
         """What a Compose command prints; it must succeed."""
-        return self.engine.run(COMPOSE, *arguments, seconds=seconds)
+        return self.engine.run(COMPOSE, *arguments, seconds=seconds, **self.variables)
 
     def up(self) -> None:
         """Brings it up, and returns once all of it is healthy."""
@@ -109,13 +120,7 @@ class Stack:
         self.prometheus.close()
         self.compose("down", "--volumes")
 
-
-class ComposedPrometheus(PrometheusAPI):
-    """The stack's Prometheus: started and ended with the stack, asked as any other."""
-
-    def __init__(self, stack: Stack) -> None:
-        super().__init__(f"http://{stack.engine.address}:9090")
-        self.stack = stack
-
-    def tail(self) -> str:
-        return self.stack.compose("logs", "--tail", "50", "prometheus")
+    def kill_worker(self) -> None:
+        """From inside, with no warning: as the kernel does it to one that takes all memory."""
+        killed = self.compose("exec", "-T", "lockstep", "python", "-c", KILL_WORKER).split()
+        assert len(killed) == 1, f"the processes that map torch: {killed}"

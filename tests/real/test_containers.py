@@ -1,19 +1,16 @@
-"""The image and compose.yaml on a real Docker engine, over a base made of Debian's packages."""
+"""The image on a real Docker engine, over a base made of Debian's packages."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.launch import eventually, without
 from tests.real.engine import CONFINED, Container, Engine
-from tests.real.stack import COMPOSE, Stack, build_images
-from tests.real.traffic import TEXTS
+from tests.real.stack import COMPOSE
 from tests.service.http import REVIEW, TIMEOUT_SECONDS, post, sample
 from tests.service.test_lifecycle import answered, in_flight
 
@@ -22,7 +19,6 @@ pytestmark = pytest.mark.real
 CPU, CUDA = "lockstep:cpu", "lockstep:cuda"
 SIZE_LIMIT_BYTES = 1_300_000_000
 MODELS = ("lstm", "transformer")
-REQUESTS = 50  # of TEXTS, through each of them
 # What installs or compiles: as a program and as a module.
 TOOLS = """
 import importlib.util, shutil
@@ -42,15 +38,6 @@ print(len(files) > 1000, [str(file) for file in files if not file.exists()])
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A Docker engine that has every image of compose.yaml but Grafana's."""
-    folder = tmp_path_factory.mktemp("engine")
-    with Engine(folder / "log") as running:
-        build_images(running, folder)
-        yield running
-
-
-@pytest.fixture(scope="module")
 def container(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     """The service in a container, ready, for all tests that do it no harm.
 
@@ -59,17 +46,6 @@ def container(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Itera
     log = tmp_path_factory.mktemp("container") / "log"
     with Container(engine, CPU, log, models=",".join(MODELS), api_processes=2) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def stack(engine: Engine) -> Iterator[Stack]:
-    """The service and Prometheus as Compose brings them up."""
-    running = Stack(engine)
-    try:
-        running.up()
-        yield running
-    finally:
-        running.down()
 
 
 def test_engine_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -152,41 +128,12 @@ def test_cuda_image_refuses_to_serve_without_a_gpu(engine: Engine) -> None:
 
 
 def test_gpu_profile_asks_the_engine_for_a_gpu(engine: Engine) -> None:
+    # Beside the stack: under another name, on other ports.
+    compose = (COMPOSE, "--project-name", "gpu", "--profile", "gpu")
     try:
-        up = (COMPOSE, "--profile", "gpu", "up", "--detach", "--scale", "lockstep=0")
-        done = engine.attempt(*up, "lockstep-gpu", "prometheus")
+        up = ("up", "--detach", "--scale", "lockstep=0", "lockstep-gpu", "prometheus")
+        done = engine.attempt(*compose, *up, SERVICE_PORT="8001", PROMETHEUS_PORT="9091")
         assert done.returncode != 0
         assert 'could not select device driver "nvidia" with capabilities: [[gpu]]' in done.stderr
     finally:
-        engine.run(COMPOSE, "--profile", "gpu", "down", "--volumes")
-
-
-def test_stack_comes_up_healthy(stack: Stack) -> None:
-    listing = stack.compose("ps", "--format", "json").splitlines()
-    states = {one["Service"]: one["Health"] for one in map(json.loads, listing)}
-    assert states == {"lockstep": "healthy", "prometheus": "healthy"}
-
-
-def test_stack_is_confined(stack: Stack) -> None:
-    limits = "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}}"
-    found = stack.engine.docker("inspect", "--format", limits, *stack.compose("ps", "-q").split())
-    assert found.splitlines() == ["true [ALL] [no-new-privileges:true]"] * 2
-
-
-def test_stack_counts_what_is_posted(stack: Stack) -> None:
-    target = 'up{job="lockstep"} == 1'
-    stack.prometheus.until(lambda: stack.prometheus.ask(target), "the service isn't scraped")
-    before = counted(stack)
-    with httpx.Client(base_url=stack.base_url, timeout=TIMEOUT_SECONDS) as client:
-        for model in [*MODELS] * REQUESTS:
-            body = {"inputs": TEXTS, "model": model}
-            client.post("/v1/classify", json=body).raise_for_status()
-    expected = {model: before.get(model, 0) + REQUESTS for model in MODELS}
-    stack.prometheus.until(lambda: counted(stack) == expected, f"{expected} isn't counted")
-
-
-def counted(stack: Stack) -> dict[str, float]:
-    """Answers by model, as Prometheus last saw them."""
-    query = 'lockstep_request_duration_seconds_count{route="/v1/classify", code="200"}'
-    found = {one.labels["model"]: one.value for one in stack.prometheus.ask(query)}
-    return {model: found[model] for model in MODELS if model in found}
+        engine.run(*compose, "down", "--volumes")

@@ -19,7 +19,7 @@ from tests.deploy.rules import (
     runbook_queries,
 )
 from tests.launch import ROOT, require
-from tests.real.conftest import RESTARTED, Observed
+from tests.real.conftest import Observed
 
 pytestmark = pytest.mark.real
 
@@ -66,9 +66,3 @@ def test_alert_reads_series_that_exist(observed: Observed, rule: Rule) -> None:
 @pytest.mark.parametrize("query", runbook_queries())
 def test_runbook_query_answers_on_real_traffic(observed: Observed, query: str) -> None:
     assert observed.prometheus.ask(query, observed.at)
-
-
-def test_alert_of_a_killed_worker_resolves(observed: Observed) -> None:
-    """Last here: a minute passes between the kill and this."""
-    prometheus = observed.prometheus
-    prometheus.until(lambda: RESTARTED not in prometheus.firing(), "it fires on", seconds=120)

@@ -16,7 +16,9 @@ from models import folder as folders
 from models.tokenizer import Tokenizer
 from service.api.app import create_app
 from service.api.catalogue import Catalogue
+from service.engine.batcher import BatchLimits
 from service.engine.compute import Compute
+from service.engine.inbox import Inbox
 from service.engine.worker import WorkerAPI, WorkerLoop, socket_path
 from service.settings import Settings
 from tests.launch import eventually
@@ -42,8 +44,9 @@ def serving(
         write_model(weights, name, architecture=name)
     compute = Compute(weights, names, "cpu", "float32", torch.get_num_threads())
     prepare(compute)
-    options = SimpleNamespace(max_batch_tokens=64, sockets=weights.parent, replaces=False)
-    worker = SimpleNamespace(compute=compute, options=options, stopping=False)
+    options = SimpleNamespace(sockets=weights.parent, replaces=False)
+    inbox = Inbox(BatchLimits(padded_tokens=64))
+    worker = SimpleNamespace(compute=compute, inbox=inbox, options=options, stopping=False)
 
     def work() -> None:
         with contextlib.suppress(SystemExit):  # how the process that it usually is ends

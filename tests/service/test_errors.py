@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.launch import Service
+from tests.launch import Service, eventually
 from tests.service.http import TIMEOUT_SECONDS, get, post, post_raw, problem, sample
 
 
@@ -112,10 +113,47 @@ def test_rejections_are_counted_by_reason_and_code(service: Service) -> None:
     assert (sample(service, reason), sample(service, count)) == (before[0] + 1, before[1] + 1)
 
 
+def send(service: Service, body: bytes, announced: int) -> socket.socket:
+    """A connection on which a request was sent whose answer nobody has read."""
+    sock = socket.create_connection(("127.0.0.1", service.port), timeout=TIMEOUT_SECONDS)
+    sock.sendall(
+        b"POST /v1/classify HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        b"content-length: %d\r\n\r\n%b" % (announced, body)
+    )
+    return sock
+
+
+def gone(service: Service, model: str) -> tuple[float, float]:
+    """Clients counted as gone: as a rejection, and as requests of a model."""
+    labels = f'code="499",model="{model}",route="/v1/classify"'
+    count = f"lockstep_request_duration_seconds_count{{{labels}}}"
+    reason = 'lockstep_rejections_total{reason="client_gone"}'
+    return sample(service, reason), sample(service, count)
+
+
+def test_client_that_goes_away_is_counted_and_its_work_dropped(service: Service) -> None:
+    texts, words = 32, 5000  # seconds of forwards
+    waiting, computed = (
+        f'lockstep_{name}{{model="lstm"}}' for name in ("queue_depth", "tokens_total")
+    )
+    before, tokens = gone(service, "lstm"), sample(service, computed)
+    body = json.dumps({"inputs": ["word " * words] * texts, "model": "lstm"}).encode()
+    with send(service, body, len(body)):
+        eventually(lambda: sample(service, waiting) > 0)
+    eventually(lambda: gone(service, "lstm") == (before[0] + 1, before[1] + 1))
+    assert sample(service, 'lockstep_requests_in_flight{model="lstm"}') == 0
+    eventually(lambda: sample(service, waiting) == 0)
+    assert post(service, inputs="fine", model="lstm").status_code == 200
+    assert sample(service, computed) - tokens < texts * words
+
+
+def test_client_that_goes_away_halfway_is_counted(service: Service) -> None:
+    before = gone(service, "other")
+    with send(service, b"{", 100):
+        pass
+    eventually(lambda: gone(service, "other") == (before[0] + 1, before[1] + 1))
+
+
 def test_body_that_stops_halfway_is_answered(service: Service) -> None:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=TIMEOUT_SECONDS) as sock:
-        sock.sendall(
-            b"POST /v1/classify HTTP/1.1\r\nhost: localhost\r\n"
-            b"content-type: application/json\r\ncontent-length: 100\r\n\r\n{"
-        )
+    with send(service, b"{", 100) as sock:
         assert sock.recv(200).startswith(b"HTTP/1.1 408 ")

@@ -61,7 +61,7 @@ def test_request_is_one_line_with_the_times_of_its_reply(service: Service) -> No
         ("/v1/models/none", "/v1/models/{name}", 404, "model_not_found"),
         (f"/v1/{SECRET}", "other", 404, "not_found"),
         ("/v1/classify", "/v1/classify", 405, "method_not_allowed"),
-        ("/health/ready", "/health/ready", 200, None),
+        ("/v1/models", "/v1/models", 200, None),
     ],
 )
 def test_line_names_the_route_and_the_error(
@@ -70,6 +70,13 @@ def test_line_names_the_route_and_the_error(
     line = of_request(service, get(service, path).headers["x-request-id"])
     assert (line["route"], line["code"], line.get("error")) == (route, code, error)
     assert not {"forward_ms", "batch_size", "tokens"} & set(line)
+
+
+def test_probes_are_not_in_the_log(service: Service) -> None:
+    ids = [get(service, path).headers["x-request-id"] for path in ("/health/ready", "/metrics")]
+    # Lines are written in the order of the answers: a later one is there, these aren't.
+    of_request(service, get(service, "/v1/models").headers["x-request-id"])
+    assert not [one for one in ids if lines(service, json.dumps(one))]
 
 
 @pytest.mark.parametrize(
@@ -157,11 +164,11 @@ def test_stderr_that_nobody_reads_stops_no_request(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with Program(shell, port=port, log=log, ready="/health/ready", ready_seconds=180) as service:
         with httpx.Client(base_url=service.base_url, timeout=TIMEOUT_SECONDS) as client:
-            ids = [client.get("/health/live").headers["x-request-id"] for _ in range(500)]
+            ids = [client.get("/v1/models/lstm").headers["x-request-id"] for _ in range(500)]
         received = read_until(reader, ids[-1])
     os.close(reader)
     told = [json.loads(line) for line in received.splitlines()]
-    assert [line["id"] for line in told if line.get("route") == "/health/live"] == ids
+    assert [line["id"] for line in told if line.get("route") == "/v1/models/{name}"] == ids
     assert len(received) > 1 << 16  # more than a pipe holds, or nothing was tried
 
 

@@ -31,6 +31,10 @@ def exchange(**known: Any) -> Exchange:
     return Exchange("id-1", "/v1/classify", 0.0, method="POST", **known)
 
 
+def probe(route: str, code: int) -> Exchange:
+    return Exchange("id-1", route, 0.0, method="GET", total_seconds=0.001, code=code)
+
+
 def fault() -> Exception:
     try:
         try:
@@ -78,6 +82,23 @@ def test_endless_chain_of_causes_ends() -> None:
 def test_level_follows_the_code(written: list[dict[str, Any]], code: int, level: str) -> None:
     RequestLog(every=True)(exchange(code=code))
     assert [line["level"] for line in written] == [level]
+
+
+@pytest.mark.parametrize("route", ["/health/live", "/health/ready", "/metrics"])
+def test_probe_is_told_of_when_it_fails(written: list[dict[str, Any]], route: str) -> None:
+    for code in (200, 405, 500, 503):
+        RequestLog(every=True)(probe(route, code))
+    assert [(line["route"], line["code"]) for line in written] == [
+        (route, 405), (route, 500), (route, 503),
+    ]  # fmt: skip
+
+
+def test_probe_that_went_well_is_told_of_at_debug(
+    written: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, LOGGER)
+    RequestLog(every=True)(probe("/health/ready", 200))
+    assert [line["level"] for line in written] == ["debug"]
 
 
 def test_quiet_log_still_tells_of_our_mistakes(written: list[dict[str, Any]]) -> None:
