@@ -28,6 +28,7 @@ RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb
  && rm -rf "$torch/include" "$torch/test" "$torch"/bin/protoc* "$torch"/bin/test_* \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(pip|setuptools)/|/py31[2-9]_' /opt/lockstep/lib
 COPY README.md LICENSE NOTICE ./
+COPY bench bench
 COPY cli cli
 COPY models models
 COPY service service

@@ -21,7 +21,7 @@ DISTIL := --teacher minilm --data $(DATA)/sst2/train.tsv $(IMDB)=0.75 --excerpts
 DEV := --data $(DATA)/sst2/dev.tsv --data $(DATA)/imdb/dev.jsonl.gz
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train setup-test serve test check format parts real train dashboards lock clean
+.PHONY: help setup setup-train setup-test serve test check format parts real gpu train dashboards lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-13s%s\n", $$1, $$2}'
@@ -54,6 +54,11 @@ parts:  ## install the real parts that tests/real runs against (apt, as root or 
 
 real: parts setup-test  ## run the tests against real parts: Prometheus, Docker, wrk
 	$(BIN)/python -m pytest tests/real $(ARGS)
+
+gpu: setup-test  ## on a GPU: run its tests, and measure the gap into docs/gap/gpu
+	@$(BIN)/python -c 'import sys, torch; torch.cuda.is_available() or sys.exit("make gpu: torch %s sees no GPU here; it needs one, and the CUDA build of torch (TORCH_INDEX left out)" % torch.__version__)'
+	$(BIN)/python -m pytest -m gpu tests/gpu $(ARGS)
+	$(BIN)/lockstep bench gap --device cuda --dtype both --out docs/gap/gpu
 
 train: setup-train  ## train every model from the data, teacher first; goes on where it stopped
 	$(BIN)/lockstep train minilm --pretrained --pooling mean --data $(DATA)/sst2/train.tsv $(IMDB)

@@ -15,8 +15,10 @@ VERBS = {
     "classify": "classify texts without a server",
     "models": "list the models and what they reached",
     "train": "train a model from labelled texts",
+    "average": "make one model of several trainings of it",
     "evaluate": "score a model on labelled texts",
     "probe": "measure how far back models remember",
+    "bench": "measure what serving costs",
 }
 
 

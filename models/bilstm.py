@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from models.base import ClassifierConfig, Encoder, Schedule
+from models.recurrence import LSTM
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +72,7 @@ class BiLSTMEncoder(Encoder):
 
 def directions(inputs: list[int], hidden_size: int) -> nn.ModuleList:
     """One direction of every layer."""
-    return nn.ModuleList(nn.LSTM(width, hidden_size, batch_first=True) for width in inputs)
+    return nn.ModuleList(LSTM(width, hidden_size, batch_first=True) for width in inputs)
 
 
 def reversed_order(attention_mask: Tensor) -> Tensor | None:

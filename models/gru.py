@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.base import ClassifierConfig, Encoder, Schedule
+from models.recurrence import GRU
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,9 +41,7 @@ class GRUEncoder(Encoder):
         super().__init__()
         self.config = config
         self.output_size = config.hidden_size
-        self.gru = nn.GRU(
-            config.input_size, config.hidden_size, config.num_layers, batch_first=True
-        )
+        self.gru = GRU(config.input_size, config.hidden_size, config.num_layers, batch_first=True)
 
     def forward(
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None

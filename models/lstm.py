@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.base import ClassifierConfig, Encoder, Schedule
+from models.recurrence import LSTM
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +43,7 @@ class LSTMEncoder(Encoder):
         super().__init__()
         self.config = config
         self.output_size = config.hidden_size
-        self.lstm = nn.LSTM(
+        self.lstm = LSTM(
             config.input_size,
             config.hidden_size,
             config.num_layers,

@@ -52,7 +52,10 @@ def place(
         return input_ids, attention_mask  # forward looks for itself
     # Here and not there: an id out of range would end the process on a GPU, with all it holds.
     classifier.check(input_ids, attention_mask, schedule)
-    return input_ids.to(device), attention_mask.to(device)
+    if device.type == "cuda":
+        # From pinned memory they are copied while the host goes on.
+        input_ids, attention_mask = input_ids.pin_memory(), attention_mask.pin_memory()
+    return input_ids.to(device, non_blocking=True), attention_mask.to(device, non_blocking=True)
 
 
 @torch.inference_mode()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from models.base import ClassifierConfig, Encoder, Schedule
+from models.recurrence import RNN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,9 +39,7 @@ class RNNEncoder(Encoder):
         super().__init__()
         self.config = config
         self.output_size = config.hidden_size
-        self.rnn = nn.RNN(
-            config.input_size, config.hidden_size, config.num_layers, batch_first=True
-        )
+        self.rnn = RNN(config.input_size, config.hidden_size, config.num_layers, batch_first=True)
         for name, parameter in self.rnn.named_parameters():
             if name.startswith("weight_hh"):
                 nn.init.orthogonal_(parameter)

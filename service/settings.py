@@ -60,10 +60,11 @@ class Settings(BaseSettings):
     threads: int = Field(
         len(os.sched_getaffinity(0)), ge=1, description="cores that a forward may use"
     )
-    max_batch_tokens: int = Field(
-        2048,
+    max_batch_tokens: int | None = Field(
+        None,
         ge=16,
-        description="most tokens of one batch, padding included; a longer text is alone",
+        description="most tokens of one batch, padding included; a longer text is alone; "
+        "4096 on a CPU and 65536 on a GPU unless named",
     )
     request_timeout_ms: int = Field(
         30_000, ge=1, description="longest a request may take, in ms; past it 504"

@@ -7,6 +7,7 @@ and the examples, so a second student, or a second try, doesn't ask again.
 from __future__ import annotations
 
 import hashlib
+import os
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +42,8 @@ def teacher_logits(
         path = cache / f"{_fingerprint(name, chunk)}.safetensors"
         if not path.exists():
             logits = torch.tensor(teacher.logits([example.ids for example in chunk]))
-            partial = path.with_suffix(".partial")
+            # Students side by side may ask the same of one teacher: each writes a file of its own.
+            partial = path.with_suffix(f".{os.getpid()}.partial")
             save_file({"logits": logits}, partial)
             partial.replace(path)
             print(f"teacher: {begin + len(chunk):,} of {len(source):,} examples", flush=True)

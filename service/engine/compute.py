@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import resource
-import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -18,19 +16,16 @@ import torch
 from models import checkpoint, cost, predict
 from models import folder as folders
 from models.base import Classifier, Schedule
-from models.device import resolve_device, synchronize
+from models.device import resolve_device
 from models.embedding import FrozenEmbedding
 from models.folder import ModelFolder
+from service.engine import choices
+from service.engine.choices import Graphs
 from service.observe.timing import now
 
 logger = logging.getLogger("lockstep.compute")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-PROBE_SHAPES = ((1, 32), (8, 64))  # (B, T) of the forwards that choose a dtype
-PROBE_REPEATS = 5
-PROBE_SECONDS = 0.1  # for one shape: a busy machine must not delay the start
-SCHEDULE_SHAPE = (1, 128)  # of the forwards that choose a schedule: a review, alone
-WORTHWHILE = 0.9  # bfloat16 costs digits: it must take at most this share of float32's time
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +37,14 @@ class LoadedModel:
         dtype: ``float32`` or ``bfloat16``.
         load_seconds: reading it and choosing how to run it.
         schedule: the fastest of the encoder's; None where it has none to choose from.
+        graphs: on a GPU, for batches that gain by it.
     """
 
     classifier: Classifier
     dtype: str
     load_seconds: float
     schedule: Schedule | None
+    graphs: Graphs = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +81,15 @@ class Compute:
     def _load(self, folder: ModelFolder, embedding: FrozenEmbedding, dtype: str) -> LoadedModel:
         began = time.monotonic()
         classifier = checkpoint.load(folder, embedding).to(self.device)
-        chosen = choose_dtype(classifier) if dtype == "auto" else dtype
+        chosen = choices.choose_dtype(classifier) if dtype == "auto" else dtype
         classifier.cast(DTYPES[chosen])
-        _seconds(classifier)  # or the first client would pay for what a first forward sets up
-        schedule = choose_schedule(classifier)
+        choices.warm_up(classifier)  # or the first client would pay for it
+        graphs = choices.capture(classifier)
+        schedule = choices.choose_schedule(classifier, graphs)
         seconds = time.monotonic() - began
         how = f"{chosen}, {schedule}" if schedule else chosen
         logger.info("%s on %s in %s, loaded in %.2f s", folder.name, self.device, how, seconds)
-        return LoadedModel(classifier, chosen, seconds, schedule)
+        return LoadedModel(classifier, chosen, seconds, schedule, graphs)
 
     def run(
         self, model: str, schedule: str | None, windows: Sequence[Sequence[int]]
@@ -101,14 +99,12 @@ class Compute:
         Raises:
             FloatingPointError: a logit isn't a number.
         """
-        classifier = self.models[model].classifier
+        loaded = self.models[model]
         order = cast(Schedule | None, schedule)
-        placed = predict.place(classifier, windows, order)
-        synchronize(self.device)
-        on_device = now()
-        # predict.run ends with the logits on the host: a GPU has finished by then.
-        logits = predict.run(classifier, *placed, order)
-        finished = now()
+        placed = predict.place(loaded.classifier, windows, order)
+        clock = ForwardClock(self.device)
+        logits = choices.forward(loaded.classifier, loaded.graphs, *placed, order)
+        on_device, finished = clock.stop()
         if not all(math.isfinite(logit) for row in logits for logit in row):
             raise FloatingPointError(f"{model} gave logits that aren't numbers")
         return BatchResult(logits, on_device, finished)
@@ -130,53 +126,27 @@ class Compute:
         return encoder.sequential_depth(length, cast(Schedule | None, schedule))
 
 
-def choose_dtype(classifier: Classifier) -> str:
-    """The faster of float32 and bfloat16 on this device, by trying a copy of each."""
-    float32 = _seconds(classifier)
-    shared = {id(classifier.embedding): classifier.embedding}
-    bfloat16 = _seconds(copy.deepcopy(classifier, shared).cast(torch.bfloat16))
-    return "bfloat16" if bfloat16 < WORTHWHILE * float32 else "float32"
+class ForwardClock:
+    """When the batch was on its device and when the logits had come back, in seconds of ``now``.
 
+    On a GPU the copies may still be under way when it is made, and the forward queues up behind
+    them: nobody waits to look at the clock. An event there stamps the moment they are done.
+    """
 
-def choose_schedule(classifier: Classifier) -> Schedule | None:
-    """The fastest order to run the encoder in, by trying each in turn; None where there is one."""
-    seconds: dict[Schedule, list[float]] = {name: [] for name in classifier.encoder.schedules}
-    if not seconds:
-        return None
-    for name in seconds:
-        _forward_seconds(classifier, SCHEDULE_SHAPE, name)  # the first sets things up
-    give_up = time.perf_counter() + PROBE_SECONDS * len(seconds)
-    for _ in range(PROBE_REPEATS):
-        for name, taken in seconds.items():
-            taken.append(_forward_seconds(classifier, SCHEDULE_SHAPE, name))
-        if time.perf_counter() > give_up:
-            break
-    return min(seconds, key=lambda name: statistics.median(seconds[name]))
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
+        self._began = self._event() if self._stream else now()
 
+    def stop(self) -> tuple[float, float]:
+        """Both moments, once the logits are on the host."""
+        if not isinstance(self._began, torch.cuda.Event):
+            return self._began, now()
+        ended = self._event()
+        ended.synchronize()
+        finished = now()
+        return finished - self._began.elapsed_time(ended) / 1e3, finished
 
-def _seconds(classifier: Classifier) -> float:
-    """The best of a few forwards of each probe shape, summed; few where they are slow."""
-    total = 0.0
-    for shape in PROBE_SHAPES:
-        _forward_seconds(classifier, shape)  # the first of a shape sets things up
-        best, give_up = math.inf, time.perf_counter() + PROBE_SECONDS
-        for _ in range(PROBE_REPEATS):
-            best = min(best, _forward_seconds(classifier, shape))
-            if time.perf_counter() > give_up:
-                break
-        total += best
-    return total
-
-
-def _forward_seconds(
-    classifier: Classifier, shape: tuple[int, int], schedule: Schedule | None = None
-) -> float:
-    """One forward over random tokens of that shape, (B, T); T is the window's at most."""
-    device = classifier.head.weight.device
-    B, T = shape
-    T = min(T, classifier.config.max_length or T)
-    input_ids = torch.randint(classifier.embedding.vocab_size, (B, T), device=device)
-    attention_mask = torch.ones_like(input_ids, dtype=torch.bool)
-    began = time.perf_counter()
-    predict.run(classifier, input_ids, attention_mask, schedule)
-    return time.perf_counter() - began
+    def _event(self) -> torch.cuda.Event:
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record(self._stream)
+        return event

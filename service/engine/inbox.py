@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
-from service.engine.batcher import BatchLimits, giving_way, next_batch
+from service.engine.batcher import BatchLimits, Past, giving_way, next_batch
+from service.engine.forward_cost import Measured, Observations
+from service.engine.queue import Group, Place, Queue
 from service.engine.wire import (
     Answer,
     Cancel,
@@ -19,11 +21,12 @@ from service.engine.wire import (
     FromAPI,
     FromWorker,
     Ride,
-    Traffic,
     Work,
     unpack,
 )
 from service.observe.timing import now
+
+REFIT_BATCHES = 32  # from one fit of what forwards cost to the next: a fit takes about 1 ms
 
 Reply = Callable[[FromWorker], None]
 
@@ -38,6 +41,7 @@ class Pending:
         reply: sends a message to whoever asked; never blocks.
         logits: a row a window, filled as batches come back.
         left: windows without logits.
+        places: in the queue; those of windows that ran wait no more.
         over: answered, failed or cancelled: its other windows needn't run.
     """
 
@@ -46,6 +50,7 @@ class Pending:
     reply: Reply
     logits: list[list[float]]
     left: int
+    places: list[Place[WaitingWindow]] = field(default_factory=list)
     batch_seconds: float = 0.0
     sequential_depth: int = 0
     rides: list[Ride] = field(default_factory=list)
@@ -61,33 +66,34 @@ class WaitingWindow:
     ids: list[int]
 
     @property
-    def model(self) -> str:
-        return self.pending.work.model
-
-    @property
-    def schedule(self) -> str | None:
-        return self.pending.work.schedule
-
-    @property
-    def traffic(self) -> Traffic:
-        return self.pending.work.traffic
+    def group(self) -> Group:
+        work = self.pending.work
+        return Group(work.model, work.schedule, work.traffic)
 
     @property
     def length(self) -> int:
         return len(self.ids)
 
+    @property
+    def deadline(self) -> float:
+        return self.pending.work.deadline
+
 
 class Inbox:
-    """Waiting windows, oldest first.
+    """The queue of a worker, and the requests that its windows belong to.
 
     Args:
-        limits: of a batch.
+        limits: of a batch; its costs are learnt.
+        observations: forwards that ran before.
     """
 
-    def __init__(self, limits: BatchLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: BatchLimits, observations: Observations | None = None) -> None:
+        self._observations = observations or Observations()
+        self._limits = replace(limits, costs=self._observations.costs())
+        self._batches = 0
         self._changed = threading.Condition()
-        self._waiting: list[WaitingWindow] = []
+        self._queue: Queue[WaitingWindow] = Queue()
+        self._past = Past()
         self._pending: dict[tuple[object, int], Pending] = {}
 
     def put(self, sender: object, messages: list[FromAPI], reply: Reply) -> None:
@@ -106,10 +112,10 @@ class Inbox:
                 count = len(message.windows)
                 pending = Pending(sender, message, reply, [[]] * count, left=count)
                 self._pending[sender, message.id] = pending
-                self._waiting.extend(
-                    WaitingWindow(pending, index, unpack(packed))
+                pending.places = [
+                    self._queue.add(WaitingWindow(pending, index, unpack(packed)))
                     for index, packed in enumerate(message.windows)
-                )
+                ]
             self._changed.notify()
 
     def forget(self, sender: object) -> None:
@@ -125,26 +131,25 @@ class Inbox:
         client waits.
         """
         with self._changed:
-            if not self._waiting:
+            if not self._queue:
+                self._past = Past()  # nobody was held back
                 self._changed.wait(timeout)
-            self._waiting = [w for w in self._waiting if not self._expired(w.pending)]
-            if gone := giving_way(self._waiting):
-                for position in gone:
-                    self.fail(self._waiting[position], "gave_way", "a client wanted the worker")
-                self._waiting = [w for w in self._waiting if not w.pending.over]
-            if not self._waiting:
+            self._fail(self._queue.late(now()), "deadline", "dropped before its forward")
+            self._fail(giving_way(self._queue), "gave_way", "a client wanted the worker")
+            if not self._queue:
                 return []
-            chosen = next_batch(self._waiting, self._limits)
-            batch = [self._waiting[position] for position in chosen]
-            taken = set(chosen)
-            self._waiting = [w for i, w in enumerate(self._waiting) if i not in taken]
-            return batch
+            batch, self._past = next_batch(self._queue, self._limits, self._past)
+            self._queue.remove(batch)
+            return [place.window for place in batch]
 
     def waiting(self) -> dict[str, int]:
         """Clients' windows that wait for a batch, by model."""
         with self._changed:
-            asked = (w for w in self._waiting if w.traffic == "client" and not w.pending.over)
-            return dict(Counter(window.model for window in asked))
+            waiting: Counter[str] = Counter()
+            for group, line in self._queue.lines.items():
+                if group.traffic == "client":
+                    waiting[group.model] += len(line.places)
+            return dict(waiting)
 
     def finish(
         self,
@@ -156,6 +161,9 @@ class Inbox:
         finished: float,
     ) -> None:
         """Hands a batch's logits to its requests, and answers those that are complete."""
+        self._learn(
+            batch[0].group, Measured(ride.rows, ride.length, batch_seconds + ride.forward_seconds)
+        )
         riders: dict[int, Pending] = {}
         for window, row, depth in zip(batch, logits, depths, strict=True):
             pending = window.pending
@@ -174,6 +182,14 @@ class Inbox:
         pending = window.pending
         self._end(pending, Failure(pending.work.id, reason, detail))
 
+    def _learn(self, group: Group, forward: Measured) -> None:
+        key = group.model, group.schedule
+        self._observations.add(key, forward)
+        self._batches += 1
+        if self._batches % REFIT_BATCHES == 0:
+            costs = {**self._limits.costs, key: self._observations.cost(key)}
+            self._limits = replace(self._limits, costs=costs)
+
     @staticmethod
     def _answer(pending: Pending, finished: float) -> Answer:
         return Answer(
@@ -186,20 +202,19 @@ class Inbox:
             schedule=pending.work.schedule,
         )
 
+    def _fail(self, places: Sequence[Place[WaitingWindow]], reason: str, detail: str) -> None:
+        for place in places:
+            self.fail(place.window, reason, detail)
+
     def _end(self, pending: Pending, message: FromWorker) -> None:
         with self._changed:
             if pending.over:
                 return
-            pending.over = True
-            self._pending.pop((pending.sender, pending.work.id), None)
+            self._drop(pending.sender, pending.work.id)
         pending.reply(message)
-
-    def _expired(self, pending: Pending) -> bool:
-        if not pending.over and now() > pending.work.deadline:
-            self._end(pending, Failure(pending.work.id, "deadline", "dropped before its forward"))
-        return pending.over
 
     def _drop(self, sender: object, work_id: int) -> None:
         pending = self._pending.pop((sender, work_id), None)
         if pending is not None:
             pending.over = True
+            self._queue.remove(pending.places)

@@ -42,7 +42,7 @@ class WorkerOptions:
     device: str
     dtype: str
     threads: int
-    max_batch_tokens: int
+    max_batch_tokens: int | None
     sockets: Path
     log_level: str
     log_format: str
@@ -61,6 +61,7 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
         super().__init__(loop=WorkerLoop())
         self.options = options
         self.compute: Compute | None = None
+        self.inbox: Inbox | None = None
         self.stopping = False
 
     def setup(self, device: str) -> None:
@@ -71,12 +72,15 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
         logs.configure(self.options.log_level, self.options.log_format)
         # Only here: an API process and the parent never pay for torch.
         from service.engine.compute import Compute
+        from service.engine.measure import observe_at_load
 
         options = self.options
         # Our own setting decides the device: LitServe's choice depends on torch being imported.
         self.compute = Compute(
             options.weights, options.models, options.device, options.dtype, options.threads
         )
+        limits = batch_limits(self.compute, options.max_batch_tokens)
+        self.inbox = Inbox(limits, observe_at_load(self.compute))
 
     def predict(self, x: Any, **kwargs: Any) -> Any:
         """LitServe asks for one; work never passes through it."""
@@ -94,9 +98,9 @@ class WorkerLoop(LitLoop):  # type: ignore[misc]  # litserve ships no types
             super().__call__(*arguments)
 
     def run(self, lit_api: WorkerAPI, device: str, worker_id: int, *unused: Any) -> None:
-        compute, options = lit_api.compute, lit_api.options
+        compute, inbox, options = lit_api.compute, lit_api.inbox, lit_api.options
         assert compute is not None, "setup comes first"
-        inbox = Inbox(BatchLimits(options.max_batch_tokens))
+        assert inbox is not None, "setup comes first"
         path = socket_path(options.sockets, worker_id)
         listener = Listener(path, inbox, greeting(compute, options.replaces))
         told: WorkerState | None = None
@@ -115,7 +119,7 @@ class WorkerLoop(LitLoop):  # type: ignore[misc]  # litserve ships no types
 def run_batch(compute: Compute, inbox: Inbox, batch: list[WaitingWindow]) -> None:
     """Runs a batch and answers it. If it fails, its windows run alone: one bad one fails alone."""
     picked = now()
-    model, schedule = batch[0].model, batch[0].schedule
+    model, schedule, traffic = batch[0].group
     lengths = [window.length for window in batch]
     try:
         result = compute.run(model, schedule, [window.ids for window in batch])
@@ -140,11 +144,18 @@ def run_batch(compute: Compute, inbox: Inbox, batch: list[WaitingWindow]) -> Non
         forward_seconds=forward_seconds,
         flops=sum(compute.flops(model, length) for length in lengths),
         sequential_steps=max(depths),
-        traffic=batch[0].traffic,
+        traffic=traffic,
     )
     batch[0].pending.reply(facts)
     ride = Ride(forward_seconds, len(batch), max(lengths))
     inbox.finish(batch, result.logits, ride, batch_seconds, depths, result.finished)
+
+
+def batch_limits(compute: Compute, max_batch_tokens: int | None) -> BatchLimits:
+    """What bounds a batch: the setting, else what suits the device."""
+    from models.checkpoint import PADDED_TOKENS
+
+    return BatchLimits(max_batch_tokens or PADDED_TOKENS[compute.device.type])
 
 
 def greeting(compute: Compute, replaces: bool) -> Hello:

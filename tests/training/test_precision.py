@@ -33,3 +33,17 @@ def test_auto_takes_the_faster(
 @pytest.mark.parametrize("dtype", LIGHTNING_NAMES)
 def test_a_step_can_be_timed_in_each_format(dtype: torch.dtype) -> None:
     assert 0 < precision._step_seconds("lstm", dtype is torch.bfloat16) < 60
+
+
+@pytest.mark.parametrize(
+    ("architecture", "dtype"),
+    [
+        *((name, torch.float32) for name in ("rnn", "gru", "lstm", "bilstm")),
+        *((name, torch.bfloat16) for name in ("minilm", "transformer", "mingru", "mamba", "cnn")),
+    ],
+)
+def test_a_gpu_trains_in_bfloat16_what_autocast_doesnt_run_in_float16(
+    architecture: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_precision(architecture, "auto") == dtype

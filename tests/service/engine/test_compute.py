@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
+from torch import Tensor
 
 from models.base import Classifier, Schedule
-from service.engine import compute as module
-from service.engine.compute import Compute, choose_schedule
+from models.predict import collate
+from service.engine import choices
+from service.engine.choices import NO_GRAPHS, Graphs, choose_schedule
+from service.engine.compute import Compute, ForwardClock
 from service.engine.worker import greeting
+from service.observe.timing import now
 from tests.small import write_model
 
 WINDOWS = [[2, 5, 6, 7, 8, 9, 3], [2, 12, 3]]
@@ -27,11 +32,14 @@ def pretend(monkeypatch: pytest.MonkeyPatch, seconds: dict[str, list[float]]) ->
     """A forward under a schedule takes what is listed for it, in turn."""
 
     def taken(
-        classifier: Classifier, shape: tuple[int, int], schedule: Schedule | None = None
+        classifier: Classifier,
+        shape: tuple[int, int],
+        schedule: Schedule | None = None,
+        graphs: Graphs = NO_GRAPHS,
     ) -> float:
         return seconds[str(schedule)].pop(0)
 
-    monkeypatch.setattr(module, "_forward_seconds", taken)
+    monkeypatch.setattr(choices, "_forward_seconds", taken)
 
 
 @pytest.mark.parametrize(("serial", "parallel"), [(0.001, 0.002), (0.002, 0.001)])
@@ -43,11 +51,11 @@ def test_faster_schedule_is_chosen_whatever_one_slow_forward_says(
     seconds = {"serial": first + [serial] * 5, "parallel": first + [parallel] * 5}
     seconds[faster][3] = 1.0
     pretend(monkeypatch, seconds)
-    assert choose_schedule(compute.models["mingru"].classifier) == faster
+    assert choose_schedule(compute.models["mingru"].classifier, NO_GRAPHS) == faster
 
 
 def test_model_with_one_order_has_no_schedule_to_choose(compute: Compute) -> None:
-    assert choose_schedule(compute.models["lstm"].classifier) is None
+    assert choose_schedule(compute.models["lstm"].classifier, NO_GRAPHS) is None
     assert compute.models["lstm"].schedule is None
 
 
@@ -68,3 +76,52 @@ def test_schedules_give_the_same_logits_at_another_depth(compute: Compute) -> No
     torch.testing.assert_close(torch.tensor(logits[0]), torch.tensor(logits[1]))
     depths = [compute.sequential_depth("mingru", 7, name) for name in ("serial", "parallel")]
     assert depths == [7, 3]
+
+
+def test_a_batch_is_on_its_device_before_its_forward_has_finished(compute: Compute) -> None:
+    before = now()
+    result = compute.run("lstm", None, WINDOWS)
+    assert before <= result.on_device < result.finished <= now()
+
+
+def test_clock_of_a_cpu_starts_when_it_is_made() -> None:
+    before = now()
+    clock = ForwardClock(torch.device("cpu"))
+    made = now()
+    on_device, finished = clock.stop()
+    assert before <= on_device <= made <= finished
+
+
+def test_a_graph_is_used_for_the_batches_it_holds(compute: Compute) -> None:
+    class Recorded:
+        def bucket(self, rows: int, length: int) -> tuple[int, int] | None:
+            return (2, 8) if rows <= 2 and length <= 8 else None
+
+        def run(self, input_ids: Tensor, attention_mask: Tensor) -> list[list[float]]:
+            return [[7.0, 8.0]] * len(input_ids)
+
+    graphs = cast(Graphs, {"serial": Recorded()})
+    classifier = compute.models["mingru"].classifier
+
+    def answer(rows: int, schedule: Schedule | None) -> list[list[float]]:
+        input_ids, attention_mask = collate([[2, 5, 3]] * rows)
+        return choices.forward(classifier, graphs, input_ids, attention_mask, schedule)
+
+    assert answer(2, "serial") == [[7.0, 8.0]] * 2
+    eager = [answer(3, "serial"), answer(3, "parallel"), answer(3, None)]
+    assert all(len(rows) == 3 and [7.0, 8.0] not in rows for rows in eager)
+
+
+def test_no_graph_is_recorded_on_a_cpu(compute: Compute) -> None:
+    assert choices.capture(compute.models["mingru"].classifier) == {}
+
+
+def test_a_forward_that_cant_be_recorded_runs_without_a_graph(
+    compute: Compute, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(classifier: Classifier, schedule: Schedule | None) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(choices, "capture_where_it_wins", refuse)
+    assert choices.capture(compute.models["lstm"].classifier) == {}
+    assert "not permitted when stream is capturing" in caplog.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from service.engine.batcher import BatchLimits
-from service.engine.inbox import Inbox, WaitingWindow
+from service.engine.inbox import REFIT_BATCHES, Inbox, WaitingWindow
 from service.engine.wire import Answer, Cancel, Failure, FromAPI, FromWorker, Ride, Work, pack
 from service.observe.timing import now
 
@@ -53,6 +53,22 @@ def test_request_over_several_batches_is_answered_once_and_joined() -> None:
     assert inbox.take(0) == []
 
 
+def test_nobody_was_held_back_by_a_batch_that_ended_before_they_came() -> None:
+    inbox, sent = inbox_with(work(1, 300))
+    inbox.take(0)
+    assert inbox.take(0) == []
+    inbox.put(API, [work(2, 301, 5)], sent.append)
+    assert [window.length for window in inbox.take(0)] == [301]
+
+
+def test_short_window_that_came_during_a_long_batch_goes_next() -> None:
+    inbox, sent = inbox_with(work(1, 300, 301))
+    inbox.take(0)
+    inbox.put(API, [work(2, 5)], sent.append)
+    lengths = [[window.length for window in inbox.take(0)] for _ in range(2)]
+    assert lengths == [[5], [301]]
+
+
 def test_request_past_its_deadline_is_never_computed() -> None:
     inbox, sent = inbox_with(work(1, 4, 40, deadline=now() - 1))
     assert inbox.take(0) == []
@@ -92,7 +108,7 @@ def test_ids_of_two_connections_do_not_meet() -> None:
 def test_shadow_that_waits_when_a_client_comes_gives_way() -> None:
     shadow = msgspec.structs.replace(work(1, 4, 5), traffic="shadow")
     inbox, sent = inbox_with(shadow, work(2, 6))
-    assert [window.traffic for window in inbox.take(0)] == ["client"]
+    assert [window.group.traffic for window in inbox.take(0)] == ["client"]
     assert [(failure.id, failure.reason) for failure in sent] == [(1, "gave_way")]  # type: ignore[union-attr]
     assert inbox.take(0) == []
 
@@ -110,3 +126,17 @@ def test_waiting_counts_clients_windows_that_are_still_wanted() -> None:
     assert inbox.waiting() == {"lstm": 2}
     inbox.take(0)
     assert inbox.waiting() == {"lstm": 1}
+
+
+def test_batches_grow_where_a_row_turns_out_to_cost_little() -> None:
+    inbox, _ = Inbox(BatchLimits(padded_tokens=100_000)), Sent()
+    sizes = []
+    for number in range(2 * REFIT_BATCHES):
+        inbox.put(API, [work(number, *[200] * 50)], lambda message: None)
+        batch = inbox.take(0)
+        sizes.append(len(batch))
+        ride = Ride(1.0 + 0.001 * len(batch), len(batch), 200)
+        inbox.finish(batch, [[0.0]] * len(batch), ride, 0.0, [1] * len(batch), 1.0)
+        inbox.forget(API)
+    assert sizes[0] == sizes[REFIT_BATCHES - 1] < 10
+    assert sizes[-1] == 50

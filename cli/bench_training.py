@@ -1,0 +1,73 @@
+"""lockstep bench training: how fast each model trains, all on the same batch, into the cards."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cli.common import add_weights_option
+
+if TYPE_CHECKING:
+    from bench.training import Speed
+    from models.folder import ModelFolder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models", metavar="A,B,…", help="names of models (all there are)")
+    parser.add_argument("--rows", type=int, default=16, help="texts of the batch (16)")
+    parser.add_argument("--length", type=int, default=128, help="tokens of each (128)")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "both"),
+        default="both",
+        help="number format of a step (both)",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N; auto takes a GPU if any"
+    )
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each cell (4)")
+    parser.add_argument("--write", action="store_true", help="put the figures into the cards")
+    add_weights_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from bench.training import Shape, measure_training
+    from models import folder as folders
+    from models.checkpoint import load, load_embedding
+    from models.device import describe, resolve_device
+
+    names = arguments.models.split(",") if arguments.models else None
+    found = folders.discover(arguments.weights, names)
+    device = resolve_device(arguments.device)
+    embedding = load_embedding(arguments.weights / folders.WORDPIECE).to(device)
+    dtypes = ["float32", "bfloat16"] if arguments.dtype == "both" else [arguments.dtype]
+    shape = Shape(arguments.rows, arguments.length)
+    classifiers = {name: load(folder, embedding).to(device) for name, folder in found.items()}
+    speeds = measure_training(classifiers, shape, dtypes, arguments.seconds, device)
+    hardware = describe(device)
+    print(
+        f"tokens a second in training, batches of {shape.rows} texts of {shape.length}: {hardware}"
+    )
+    for name in found:
+        own = [speed for speed in speeds if speed.model == name]
+        print(f"  {name:<16}" + "".join(f"{s.dtype} {s.tokens_per_second:>9,.0f}   " for s in own))
+        if arguments.write:
+            _write(found[name], own, hardware, arguments.command)
+    return 0
+
+
+def _write(folder: ModelFolder, speeds: Sequence[Speed], hardware: str, command: str) -> None:
+    from models import folder as folders
+
+    facts: dict[str, Any] = {
+        "tokens_per_second": {s.dtype: round(s.tokens_per_second) for s in speeds},
+        "batch": [speeds[0].shape.rows, speeds[0].shape.length],
+        "hardware": hardware,
+        "command": command,
+    }
+    # A GPU's figures stand beside a CPU's: the gap differs in kind.
+    known = folder.card.get("training_speed", {})
+    kind = "cuda" if "CPU" not in hardware else "cpu"
+    folders.write(replace(folder, card=folder.card | {"training_speed": known | {kind: facts}}))

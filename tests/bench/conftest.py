@@ -1,0 +1,1 @@
+from tests.small import weights as weights

@@ -1,0 +1,43 @@
+"""What the docs state of batching is what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.forwards import ModelCost
+from service.engine.forward_cost import fit
+
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+PAGE = (DOCS / "performance.md").read_text(encoding="utf-8")
+MEASURED = json.loads((DOCS / "performance" / "batching.json").read_text(encoding="utf-8"))
+
+
+def ms(seconds: float) -> str:
+    return f"{seconds * 1e3:,.0f}"
+
+
+@pytest.mark.parametrize("model", MEASURED["models"], ids=lambda model: model["model"])
+def test_table_of_policies_is_what_was_measured(model: dict[str, object]) -> None:
+    results = model["results"]
+    assert isinstance(results, list)
+    for result in results:
+        short, long = result["short"], result["long"]
+        cells = [
+            f"`{model['model']}`",
+            result["policy"],
+            f"{result['texts_per_second']:.1f}",
+            *(ms(latency[name]) for latency in (short, long) for name in ("p50", "p99")),
+            f"{result['padding']:.1%}",
+            f"{result['rows_per_batch']:.1f}",
+        ]
+        assert f"| {' | '.join(cells)} |" in PAGE
+
+
+def test_command_is_documented_and_its_costs_are_fits_to_what_was_timed() -> None:
+    assert MEASURED["command"] in PAGE
+    for model in map(ModelCost.from_dict, MEASURED["models"]):
+        refit = fit(model.measured)
+        assert refit.seconds(4, 100) == pytest.approx(model.cost.seconds(4, 100), rel=1e-6)
