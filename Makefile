@@ -15,10 +15,6 @@ BIN := $(VENV)/bin
 PINS := requirements.lock
 TORCH := $(shell grep '^torch==' $(PINS))
 INSTALL := $(BIN)/python -m pip install --quiet
-IMDB := --data $(DATA)/imdb/train.jsonl.gz
-STUDENTS := lstm bilstm gru rnn mingru mamba cnn fnn transformer
-DISTIL := --teacher minilm --data $(DATA)/sst2/train.tsv $(IMDB)=0.75 --excerpts 5
-DEV := --data $(DATA)/sst2/dev.tsv --data $(DATA)/imdb/dev.jsonl.gz
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-train setup-test serve test check format parts real gpu train dashboards lock clean
@@ -61,10 +57,7 @@ gpu: setup-test  ## on a GPU: run its tests, and measure the gap into docs/gap/g
 	$(BIN)/lockstep bench gap --device cuda --dtype both --out docs/gap/gpu
 
 train: setup-train  ## train every model from the data, teacher first; goes on where it stopped
-	$(BIN)/lockstep train minilm --pretrained --pooling mean --data $(DATA)/sst2/train.tsv $(IMDB)
-	$(BIN)/lockstep evaluate minilm $(DEV)
-	set -e; for model in $(STUDENTS); do \
-	  $(BIN)/lockstep train $$model $(DISTIL); $(BIN)/lockstep evaluate $$model $(DEV); done
+	@LOCKSTEP='$(BIN)/lockstep' DATA='$(DATA)' scripts/train
 
 dashboards: setup-test  ## write the Grafana dashboards anew from deploy/grafana/build
 	$(BIN)/python -m deploy.grafana.build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ class Evaluation:
         calibration_noise: the error that this many rows would show of a perfectly calibrated model.
         labels: names of the rows and columns of the confusion matrix.
         confusion: texts by true label (row) and predicted label (column).
+        schedules_agree: share of texts with one label under every schedule; None where there is
+            one schedule.
     """
 
     data: str
@@ -35,6 +38,7 @@ class Evaluation:
     calibration_noise: float
     labels: tuple[str, ...]
     confusion: list[list[int]]
+    schedules_agree: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For a card: everything but the name, rounded to what the number of rows supports."""
@@ -42,6 +46,8 @@ class Evaluation:
         del values["data"]
         for key in ("accuracy", "f1", "calibration_error", "calibration_noise"):
             values[key] = round(values[key], 4)
+        if self.schedules_agree is None:
+            del values["schedules_agree"]
         return values | {"labels": list(self.labels)}
 
     def table(self) -> str:
@@ -58,13 +64,18 @@ class Evaluation:
         ]
         for label, counts in zip(self.labels, self.confusion, strict=True):
             lines.append(f"  {label:>{width}}" + "".join(f"{count:>{width}}" for count in counts))
+        if self.schedules_agree is not None:
+            lines.append(
+                f"  one label under every schedule: {self.schedules_agree:.2%} of the rows"
+            )
         return "\n".join(lines)
 
 
 def evaluate(predictor: Predictor, data: DataSet) -> Evaluation:
     """Scores a model on a data set."""
     labels = predictor.classifier.config.labels
-    predictions = predictor.predict([row.text for row in data.rows])
+    texts = [row.text for row in data.rows]
+    predictions = predictor.predict(texts)
     truth = torch.tensor([label_index(row.label, labels) for row in data.rows])
     predicted = torch.tensor([labels.index(p.verdict.label) for p in predictions])
     confidences = torch.tensor([p.verdict.score for p in predictions])
@@ -80,7 +91,20 @@ def evaluate(predictor: Predictor, data: DataSet) -> Evaluation:
         calibration_noise=calibration_noise(confidences),
         labels=labels,
         confusion=confusion.tolist(),
+        schedules_agree=_schedules_agree(predictor, texts),
     )
+
+
+def _schedules_agree(predictor: Predictor, texts: Sequence[str]) -> float | None:
+    schedules = predictor.classifier.encoder.schedules
+    if len(schedules) < 2:
+        return None
+    said = [
+        [one.verdict.label for one in predictor.predict(texts, schedule=schedule)]
+        for schedule in schedules
+    ]
+    same = [len(set(labels)) == 1 for labels in zip(*said, strict=True)]
+    return sum(same) / len(same)
 
 
 def _macro_f1(confusion: torch.Tensor) -> float:

@@ -62,8 +62,8 @@ def training_facts(
     return {
         "command": job.command,
         "data": [{"source": source, "weight": weight} for source, weight in job.sources],
-        "teachers": [_named(teacher) for teacher in teachers],
-        "started_from": start and _named(start),
+        "teachers": [named(teacher) for teacher in teachers],
+        "started_from": start and named(start),
         "masked_words": masked,
         "loss": "mean squared error on the teacher's logits (arXiv 1903.12136)"
         if teachers
@@ -79,7 +79,7 @@ def training_facts(
     }
 
 
-def _named(folder: ModelFolder) -> dict[str, Any]:
+def named(folder: ModelFolder) -> dict[str, Any]:
     """A model that another came from, for the card: which it was, and how it was made itself."""
     made = folder.card.get("training", {})
     return {"name": folder.name, "sha256": folder.sha256["weights"], "command": made.get("command")}

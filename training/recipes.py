@@ -57,8 +57,8 @@ def masked(recipe: Recipe, window: int) -> Recipe:
         max_length=window,
         batch_tokens=16384,
         batch_rows=256,
-        slices=2 * recipe.masked_passes,
-        patience=2 * recipe.masked_passes,
+        slices=max(1, recipe.masked_passes // 2),
+        patience=recipe.masked_passes,
         augment=0,
         excerpts=0,
     )

@@ -11,15 +11,10 @@ import torch
 from models import checkpoint, registry
 from models import folder as folders
 from models.base import Classifier
-from models.cost import cost
-from models.device import resolve_device
 from models.folder import ModelFolder
-from models.predict import Predictor
 from models.tokenizer import Tokenizer
-from models.windows import prepare
 from training import data, pretrained
-from training.calibrate import fit_temperature
-from training.data import DataError, DataSet, Row
+from training.data import DataError, DataSet
 from training.fit import claim, fit
 from training.fitting import Fitting
 from training.job import TrainingJob, training_facts
@@ -27,6 +22,7 @@ from training.masked import adapt
 from training.material import Reader, Source, split, training_set
 from training.precision import LIGHTNING_NAMES, choose_precision
 from training.recipes import masked
+from training.store import store
 from training.teachers import Teachers
 
 
@@ -64,7 +60,8 @@ def train(job: TrainingJob) -> ModelFolder:
     report = fit(module, job.work / job.name, precision)
     made = training_facts(job, report, teachers.folders, start, guessed)
     held_back = [row for source in sources for row in source.held_back]
-    return _save(job, classifier.float().eval(), tokenizer, held_back, made)
+    path = job.weights / job.name
+    return store(classifier, job.architecture, path, tokenizer, held_back, made)
 
 
 def _new_classifier(job: TrainingJob, labels: tuple[str, ...]) -> Classifier:
@@ -130,54 +127,3 @@ def _identity(
         "pooling": job.pooling,
         "recipe": asdict(job.recipe),
     }
-
-
-def _save(
-    job: TrainingJob,
-    classifier: Classifier,
-    tokenizer: Tokenizer,
-    held_back: Sequence[Row],
-    made: dict[str, Any],
-) -> ModelFolder:
-    folder = ModelFolder(
-        name=job.name,
-        path=job.weights / job.name,
-        architecture=job.architecture,
-        config=classifier.config.to_dict(),
-        temperature=1.0,
-        sha256={},
-        card={
-            "licence": "Apache-2.0",
-            "cost": cost(classifier).to_dict(),
-            "training": made,
-            "accuracy": {},
-        },
-    )
-    saved = checkpoint.save(folder, classifier)
-    # From here on what is measured is what was stored: float16 weights, read back.
-    stored = checkpoint.load(saved, classifier.embedding).to(resolve_device("auto"))
-    temperature = _held_back_temperature(stored, tokenizer, held_back)
-    final = _with_temperature(saved, temperature, len(held_back))
-    folders.write(final)
-    return final
-
-
-def _held_back_temperature(
-    classifier: Classifier, tokenizer: Tokenizer, held_back: Sequence[Row]
-) -> float:
-    labels = classifier.config.labels
-    prepared = prepare([row.text for row in held_back], tokenizer, classifier.config.max_length)
-    windows = [text.windows[0] for text in prepared]
-    logits = torch.tensor(Predictor(tokenizer, classifier).logits(windows))
-    truth = torch.tensor([data.label_index(row.label, labels) for row in held_back])
-    return fit_temperature(logits, truth)
-
-
-def _with_temperature(folder: ModelFolder, temperature: float, rows: int) -> ModelFolder:
-    calibration = {
-        "method": "temperature scaling (arXiv 1706.04599) on held-back training rows",
-        "temperature": round(temperature, 4),
-        "rows": rows,
-    }
-    card = folder.card | {"calibration": calibration}
-    return replace(folder, temperature=round(temperature, 4), card=card)

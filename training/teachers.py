@@ -47,9 +47,7 @@ class Teachers:
         """
         loaded = []
         for name in names:
-            path = Path(name)
-            where = (path.parent, path.name) if len(path.parts) > 1 else (weights, name)
-            folder, predictor = checkpoint.load_predictor(*where, "auto")
+            folder, predictor = checkpoint.load_predictor(*locate(weights, name), "auto")
             if folder.labels != tuple(labels):
                 raise DataError(
                     f"the teacher's labels are {folder.labels}; the data's are {labels}"
@@ -70,3 +68,9 @@ class Teachers:
             for folder, predictor in zip(self.folders, self.predictors, strict=True)
         ]
         return torch.stack(answers).mean(dim=0)
+
+
+def locate(weights: Path, name: str) -> tuple[Path, str]:
+    """The folder of models and the name in it: of ``weights``, unless ``name`` is a path."""
+    path = Path(name)
+    return (path.parent, path.name) if len(path.parts) > 1 else (weights, name)

@@ -41,3 +41,20 @@ def test_command_is_documented_and_its_costs_are_fits_to_what_was_timed() -> Non
     for model in map(ModelCost.from_dict, MEASURED["models"]):
         refit = fit(model.measured)
         assert refit.seconds(4, 100) == pytest.approx(model.cost.seconds(4, 100), rel=1e-6)
+
+
+GPU = json.loads((DOCS / "gap" / "gpu" / "gap.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("how", "batch"), [("captured", 1), ("eager", 1), ("captured", 32)])
+def test_gap_on_a_gpu_is_what_was_measured(how: str, batch: int) -> None:
+    rows: dict[tuple[str, str | None], list[str]] = {}
+    for cell in GPU["cells"]:
+        if (cell["how"], cell["batch"]) == (how, batch) and cell["length"] in (16, 64, 256, 512):
+            milliseconds = f"{cell['forward_seconds'] * 1e3:.3g}"
+            shown = f"{milliseconds} ({cell['ratio']:.1f})"
+            rows.setdefault((cell["model"], cell["schedule"]), []).append(shown)
+    assert len(rows) == 12
+    for (model, schedule), cells in rows.items():
+        name = f"`{model}`, {schedule}" if schedule else f"`{model}`"
+        assert f"| {name} | {' | '.join(cells)} |" in PAGE

@@ -20,6 +20,7 @@ def predictor(*answers: tuple[str, float]) -> Mock:
     """Answers as told, whatever the texts."""
     stub = Mock()
     stub.classifier.config.labels = LABELS
+    stub.classifier.encoder.schedules = ()
     prepared = PreparedText(([2, 3],), 2, 0, truncated=False)
     stub.predict.return_value = [
         Prediction(Verdict(label, score, {}), prepared) for label, score in answers
@@ -73,3 +74,28 @@ def test_evaluation_runs_a_real_model(weights: Path) -> None:
     _, real = load_predictor(weights, "lstm")
     evaluation = evaluate(real, DataSet("a/b", [Row("great film", "1"), Row("dull", "0")]))
     assert sum(map(sum, evaluation.confusion)) == 2
+    assert evaluation.schedules_agree is None
+    assert "schedules_agree" not in evaluation.to_dict()
+
+
+def test_schedules_are_compared_row_by_row() -> None:
+    def answers(*labels: str) -> list[Prediction]:
+        prepared = PreparedText(([2, 3],), 2, 0, truncated=False)
+        return [Prediction(Verdict(label, 0.9, {}), prepared) for label in labels]
+
+    stub = predictor()
+    stub.classifier.encoder.schedules = ("serial", "parallel")
+    said = {None: ("bad", "good"), "serial": ("bad", "good"), "parallel": ("bad", "fair")}
+    stub.predict.side_effect = lambda _, schedule=None: answers(*said[schedule])
+    data = DataSet("own/test", [Row("a", "bad"), Row("b", "good")])
+    evaluation = evaluate(stub, data)
+    assert evaluation.schedules_agree == 0.5
+    assert evaluation.to_dict()["schedules_agree"] == 0.5
+    assert "one label under every schedule: 50.00%" in evaluation.table()
+
+
+def test_schedules_of_a_real_model_agree(weights: Path) -> None:
+    write_model(weights, "mingru", architecture="mingru")
+    _, real = load_predictor(weights, "mingru")
+    rows = [Row(text, "1") for text in ("great film", "one two three four five six", "dull")]
+    assert evaluate(real, DataSet("a/b", rows)).schedules_agree == 1.0

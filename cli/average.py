@@ -1,0 +1,37 @@
+"""lockstep average: several trainings of one model to a single one."""
+
+from __future__ import annotations
+
+import argparse
+
+from cli.common import add_weights_option
+from cli.train import model_name
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="models of --weights, or folders: trainings of one start that differ in their seed",
+    )
+    parser.add_argument("--name", type=model_name, required=True, help="folder to write")
+    parser.add_argument(
+        "--data",
+        action="append",
+        required=True,
+        metavar="SOURCE",
+        help="what they were trained on: the rows held back of it fit the temperature",
+    )
+    add_weights_option(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from training.average import average
+
+    folder = average(
+        arguments.weights, arguments.models, arguments.name, arguments.data, arguments.command
+    )
+    accuracy = folder.card["training"]["held_back"]
+    print(f"wrote {folder.path}; of the rows held back it has right: {accuracy}")
+    return 0

@@ -1,0 +1,54 @@
+"""Every command of ``scripts/train`` is one that ``lockstep`` takes, in an order that works."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from models.registry import ARCHITECTURES
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> list[argparse.Namespace]:
+    """What the script runs, in order, each parsed by its verb."""
+    folder = tmp_path_factory.mktemp("train")
+    recorder = folder / "lockstep"
+    recorder.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {folder}/typed\n', encoding="utf-8")
+    recorder.chmod(0o755)
+    environment = os.environ | {"LOCKSTEP": str(recorder), "DATA": "data"}
+    subprocess.run([ROOT / "scripts" / "train"], cwd=folder, env=environment, check=True)
+    parsed = []
+    for line in (folder / "typed").read_text(encoding="utf-8").splitlines():
+        verb, *words = shlex.split(line)
+        parser = argparse.ArgumentParser()
+        importlib.import_module(f"cli.{verb}").add_arguments(parser)
+        parsed.append(parser.parse_args(words, argparse.Namespace(verb=verb)))
+    return parsed
+
+
+def test_every_architecture_is_trained_and_scored(commands: list[argparse.Namespace]) -> None:
+    trained = {c.architecture for c in commands if c.verb == "train"}
+    assert trained == set(ARCHITECTURES)
+    scored = [c.model for c in commands if c.verb == "evaluate"]
+    assert len(scored) == len(set(scored))
+    assert set(scored) == {*ARCHITECTURES, "lstm-last", "rnn-last"}
+
+
+def test_nothing_learns_from_a_model_that_isnt_made_yet(
+    commands: list[argparse.Namespace],
+) -> None:
+    made: set[str] = set()
+    for command in commands:
+        needed = {"train": "teacher", "average": "models", "evaluate": "model"}[command.verb]
+        names = getattr(command, needed)
+        for name in [names] if isinstance(names, str) else names:
+            assert Path(name).name in made
+        made.add(getattr(command, "name", None) or "")
