@@ -198,7 +198,7 @@ def text_of(fitted: Fit) -> str:
 
 
 def figure(value: float) -> str:
-    """Three significant digits, never as a power of ten."""
+    """Three significant digits, three decimals at most; never as a power of ten."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from bench.timing import Times, time_in_turn
 from models.base import Classifier
-from training.planned import GRADIENT_NORM
+from training.recipes import GRADIENT_NORM
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class Speed:
 
     Attributes:
         model: its name.
-        dtype: ``float32``, or ``bfloat16`` by autocast, weights and optimizer in float32.
+        dtype: ``float32``, or ``bfloat16`` by autocast, weights and optimizer in float32; on a GPU
+            autocast runs cuDNN's recurrences in float16 then (``training/precision.py``).
         shape: of its batch.
         times: of a step.
     """

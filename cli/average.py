@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from cli.common import add_weights_option
+from cli.common import add_weights_option, training_installed
 from cli.train import model_name
 
 
@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from training.average import average
+    with training_installed():
+        from training.average import average
 
     folder = average(
         arguments.weights, arguments.models, arguments.name, arguments.data, arguments.command

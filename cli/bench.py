@@ -1,4 +1,4 @@
-"""lockstep bench WHAT: finds the bench's own file, and imports no other."""
+"""lockstep bench WHAT: each in a file of its own, which imports what it runs when it runs."""
 
 from __future__ import annotations
 

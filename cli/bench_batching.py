@@ -63,8 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     from service.engine.batcher import BatchLimits
     from service.engine.queue import Group
 
-    if arguments.texts < 1 or arguments.clients < 1 or (arguments.rate or 1) <= 0:
-        raise ValueError("--texts, --clients and --rate must be above zero")
+    counts = (arguments.texts, arguments.clients, arguments.threads)
+    if min(counts) < 1 or (arguments.rate is not None and arguments.rate <= 0):
+        raise ValueError("--texts, --clients, --threads and --rate must be above zero")
     traffic: Traffic = Poisson(arguments.rate) if arguments.rate else Clients(arguments.clients)
     lengths = _lengths(arguments)  # a bad file is found before the forwards are timed
     machine, costs = _costs(arguments)

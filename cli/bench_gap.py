@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.common import add_weights_option
+from cli.common import add_weights_option, names, training_installed, usable_device
 
 if TYPE_CHECKING:
     import torch
@@ -62,16 +62,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     from bench.gap_report import Report, markdown, page, summary_tables
     from bench.hardware import describe_hardware, measure_peak
-    from models.device import resolve_device
 
-    try:
-        device = resolve_device(arguments.device)
-    except RuntimeError as error:
-        raise ValueError(str(error)) from error
+    if any(number is not None and number <= 0 for number in (arguments.threads, arguments.seconds)):
+        raise ValueError("--threads and --seconds must be above zero")
+    device = usable_device(arguments.device)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if arguments.out:
-        from bench.plots import plot  # a missing matplotlib is found before the work
+        with training_installed():  # or it is said before the work
+            from bench.plots import plot
 
         arguments.out.mkdir(parents=True, exist_ok=True)
     wanted = DTYPES if arguments.dtype in ("auto", "both") else (arguments.dtype,)
@@ -121,12 +120,9 @@ def _measure(
         found, said = measure(subjects, dtype, arguments.lengths, arguments.batches, seconds, _say)
         cells += found
         remarks |= dict.fromkeys(said)
+    if arguments.baseline not in {cell.line.model for cell in cells}:
+        remarks[f"{arguments.baseline} wasn't timed: there are no ratios to it"] = None
     return cells, list(remarks)
-
-
-def names(text: str) -> list[str]:
-    """``lstm,minilm``."""
-    return [name for name in text.split(",") if name]
 
 
 def numbers(text: str) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cli.common import add_weights_option
+from cli.common import add_weights_option, names, usable_device
 
 if TYPE_CHECKING:
     from bench.training import Speed
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models", metavar="A,B,…", help="names of models (all there are)")
+    parser.add_argument(
+        "--models", type=names, metavar="NAME,…", help="names of models (all there are)"
+    )
     parser.add_argument("--rows", type=int, default=16, help="texts of the batch (16)")
     parser.add_argument("--length", type=int, default=128, help="tokens of each (128)")
     parser.add_argument(
@@ -36,11 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
     from bench.training import Shape, measure_training
     from models import folder as folders
     from models.checkpoint import load, load_embedding
-    from models.device import describe, resolve_device
+    from models.device import describe
 
-    names = arguments.models.split(",") if arguments.models else None
-    found = folders.discover(arguments.weights, names)
-    device = resolve_device(arguments.device)
+    if min(arguments.rows, arguments.length) < 1 or arguments.seconds <= 0:
+        raise ValueError("--rows, --length and --seconds must be above zero")
+    found = folders.discover(arguments.weights, arguments.models)
+    device = usable_device(arguments.device)
     embedding = load_embedding(arguments.weights / folders.WORDPIECE).to(device)
     dtypes = ["float32", "bfloat16"] if arguments.dtype == "both" else [arguments.dtype]
     shape = Shape(arguments.rows, arguments.length)
@@ -54,11 +57,13 @@ def run(arguments: argparse.Namespace) -> int:
         own = [speed for speed in speeds if speed.model == name]
         print(f"  {name:<16}" + "".join(f"{s.dtype} {s.tokens_per_second:>9,.0f}   " for s in own))
         if arguments.write:
-            _write(found[name], own, hardware, arguments.command)
+            _write(found[name], own, device.type, hardware, arguments.command)
     return 0
 
 
-def _write(folder: ModelFolder, speeds: Sequence[Speed], hardware: str, command: str) -> None:
+def _write(
+    folder: ModelFolder, speeds: Sequence[Speed], kind: str, hardware: str, command: str
+) -> None:
     from models import folder as folders
 
     facts: dict[str, Any] = {
@@ -69,5 +74,4 @@ def _write(folder: ModelFolder, speeds: Sequence[Speed], hardware: str, command:
     }
     # A GPU's figures stand beside a CPU's: the gap differs in kind.
     known = folder.card.get("training_speed", {})
-    kind = "cuda" if "CPU" not in hardware else "cpu"
     folders.write(replace(folder, card=folder.card | {"training_speed": known | {kind: facts}}))

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
@@ -17,3 +23,35 @@ def add_weights_option(parser: argparse.ArgumentParser) -> None:
         default=Path(os.environ.get("LOCKSTEP_WEIGHTS", WEIGHTS)),
         help="folder of models (the shipped one)",
     )
+
+
+def names(text: str) -> list[str]:
+    """``lstm,minilm``."""
+    return [name for name in text.split(",") if name]
+
+
+@contextmanager
+def training_installed() -> Iterator[None]:
+    """Round imports of what the extra ``train`` brings; the service runs without.
+
+    Raises:
+        ValueError: something isn't installed; with what to do.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ValueError(f"this needs {error.name}; `make setup-train` installs it") from error
+
+
+def usable_device(wanted: str) -> torch.device:
+    """``--device``, where a mistake is the user's.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    from models.device import resolve_device
+
+    try:
+        return resolve_device(wanted)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error

@@ -8,7 +8,7 @@ import string
 from dataclasses import fields, replace
 from pathlib import Path
 
-from cli.common import add_weights_option
+from cli.common import add_weights_option, training_installed
 from training.recipes import RECIPES, Recipe
 
 NAME_SIGNS = frozenset(string.ascii_letters + string.digits + "._-")
@@ -73,7 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from training.job import TrainingJob
-    from training.run import train
+
+    with training_installed():
+        from training.run import train
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

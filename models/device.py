@@ -11,13 +11,16 @@ def resolve_device(wanted: str) -> torch.device:
     """``auto`` is a GPU if torch can use one.
 
     Raises:
-        RuntimeError: a GPU was asked for by name and torch can't use it.
+        RuntimeError: a GPU was asked for by name and torch can't use it, or it is something else.
     """
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise RuntimeError(f"--device {wanted}: this torch ({torch.__version__}) sees no GPU")
-    return torch.device(wanted)
+    device = torch.device(wanted)
+    if device.type not in ("cpu", "cuda"):
+        raise RuntimeError(f"--device {wanted}: there are auto, cpu, cuda and cuda:N")
+    return device
 
 
 def describe(device: torch.device) -> str:

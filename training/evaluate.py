@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from models.predict import Predictor
+from models.predict import Prediction, Predictor
 from training.calibrate import calibration_noise, expected_calibration_error
 from training.data import DataSet, label_index
 
@@ -75,7 +75,11 @@ def evaluate(predictor: Predictor, data: DataSet) -> Evaluation:
     """Scores a model on a data set."""
     labels = predictor.classifier.config.labels
     texts = [row.text for row in data.rows]
-    predictions = predictor.predict(texts)
+    by_schedule = [
+        predictor.predict(texts, schedule=schedule)
+        for schedule in predictor.classifier.encoder.schedules or (None,)
+    ]
+    predictions = by_schedule[0]
     truth = torch.tensor([label_index(row.label, labels) for row in data.rows])
     predicted = torch.tensor([labels.index(p.verdict.label) for p in predictions])
     confidences = torch.tensor([p.verdict.score for p in predictions])
@@ -91,18 +95,13 @@ def evaluate(predictor: Predictor, data: DataSet) -> Evaluation:
         calibration_noise=calibration_noise(confidences),
         labels=labels,
         confusion=confusion.tolist(),
-        schedules_agree=_schedules_agree(predictor, texts),
+        schedules_agree=_agreement(by_schedule) if len(by_schedule) > 1 else None,
     )
 
 
-def _schedules_agree(predictor: Predictor, texts: Sequence[str]) -> float | None:
-    schedules = predictor.classifier.encoder.schedules
-    if len(schedules) < 2:
-        return None
-    said = [
-        [one.verdict.label for one in predictor.predict(texts, schedule=schedule)]
-        for schedule in schedules
-    ]
+def _agreement(by_schedule: Sequence[Sequence[Prediction]]) -> float:
+    """Share of the texts that have one label in all."""
+    said = [[one.verdict.label for one in predictions] for predictions in by_schedule]
     same = [len(set(labels)) == 1 for labels in zip(*said, strict=True)]
     return sum(same) / len(same)
 

@@ -18,9 +18,7 @@ from torch.utils.data import DataLoader
 
 from models import device
 from training.plan import one_cycle
-from training.recipes import Recipe
-
-GRADIENT_NORM = 1.0  # longer gradients are cut to it
+from training.recipes import GRADIENT_NORM, Recipe
 
 Plan = list[list[int]]  # batches of positions
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+GRADIENT_NORM = 1.0  # longer gradients are cut to it
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.engine.batcher import BatchLimits, Past, giving_way, next_batch
-from service.engine.forward_cost import Measured, Observations
+from service.engine.forward_cost import Key, Measured, Observations
 from service.engine.queue import Group, Place, Queue
 from service.engine.wire import (
     Answer,
@@ -26,7 +26,7 @@ from service.engine.wire import (
 )
 from service.observe.timing import now
 
-REFIT_BATCHES = 32  # from one fit of what forwards cost to the next: a fit takes about 1 ms
+REFIT_BATCHES = 32  # of a model and schedule, from one fit of its costs to the next: about 1 ms
 
 Reply = Callable[[FromWorker], None]
 
@@ -90,7 +90,7 @@ class Inbox:
     def __init__(self, limits: BatchLimits, observations: Observations | None = None) -> None:
         self._observations = observations or Observations()
         self._limits = replace(limits, costs=self._observations.costs())
-        self._batches = 0
+        self._batches: Counter[Key] = Counter()
         self._changed = threading.Condition()
         self._queue: Queue[WaitingWindow] = Queue()
         self._past = Past()
@@ -185,8 +185,8 @@ class Inbox:
     def _learn(self, group: Group, forward: Measured) -> None:
         key = group.model, group.schedule
         self._observations.add(key, forward)
-        self._batches += 1
-        if self._batches % REFIT_BATCHES == 0:
+        self._batches[key] += 1
+        if self._batches[key] % REFIT_BATCHES == 0:
             costs = {**self._limits.costs, key: self._observations.cost(key)}
             self._limits = replace(self._limits, costs=costs)
 

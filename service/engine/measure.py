@@ -8,6 +8,8 @@ import random
 import time
 from collections.abc import Iterable, Sequence
 
+import torch
+
 from service.engine.compute import Compute
 from service.engine.forward_cost import Measured, Observations
 
@@ -63,18 +65,29 @@ def measure(
     return [Measured(*shape, seconds) for shape, seconds in least.items()]
 
 
-def observe_at_load(compute: Compute) -> Observations:
-    """A few forwards of each model under each schedule: what is known before any traffic."""
-    shapes = LOAD_SHAPES[compute.device.type]
+def observe_at_load(compute: Compute, padded_tokens: int) -> Observations:
+    """A few forwards of each model under each schedule: what is known before any traffic.
+
+    Args:
+        compute: holds the models.
+        padded_tokens: the bound of a batch, kept here too: memory may be why it was set.
+    """
+    shapes = [within(shape, padded_tokens) for shape in LOAD_SHAPES[compute.device.type]]
     observations = Observations()
     for model, loaded in compute.models.items():
         schedules: Sequence[str | None] = loaded.classifier.encoder.schedules or (None,)
         for schedule in schedules:
             try:
                 measured = measure(compute, model, schedule, shapes, LOAD_ROUNDS, LOAD_SECONDS)
-            except FloatingPointError as error:
-                logger.warning("what a forward costs isn't known: %s", error)
+            except (FloatingPointError, torch.OutOfMemoryError) as error:
+                logger.warning("what a forward of %s costs isn't known: %s", model, error)
                 continue
             for one in measured:
                 observations.add((model, schedule), one)
     return observations
+
+
+def within(shape: Shape, padded_tokens: int) -> Shape:
+    """As many of its rows as the bound allows, and one where it allows none."""
+    rows, length = shape
+    return max(1, min(rows, padded_tokens // length)), length

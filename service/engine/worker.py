@@ -80,7 +80,7 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
             options.weights, options.models, options.device, options.dtype, options.threads
         )
         limits = batch_limits(self.compute, options.max_batch_tokens)
-        self.inbox = Inbox(limits, observe_at_load(self.compute))
+        self.inbox = Inbox(limits, observe_at_load(self.compute, limits.padded_tokens))
 
     def predict(self, x: Any, **kwargs: Any) -> Any:
         """LitServe asks for one; work never passes through it."""

@@ -117,6 +117,9 @@ def test_wrong_costs_are_refused(
     assert "lockstep bench: " in capsys.readouterr().err
 
 
-def test_impossible_traffic_is_refused(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench(models, "lstm", "--clients", "0") == 2
+@pytest.mark.parametrize("option", ["--clients", "--rate", "--texts", "--threads"])
+def test_nothing_to_replay_is_refused(
+    models: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(models, "lstm", option, "0") == 2
     assert "above zero" in capsys.readouterr().err

@@ -43,7 +43,10 @@ def test_command_is_documented_and_its_costs_are_fits_to_what_was_timed() -> Non
         assert refit.seconds(4, 100) == pytest.approx(model.cost.seconds(4, 100), rel=1e-6)
 
 
-GPU = json.loads((DOCS / "gap" / "gpu" / "gap.json").read_text(encoding="utf-8"))
+CPU, GPU = (
+    json.loads((DOCS / "gap" / kind / "gap.json").read_text(encoding="utf-8"))
+    for kind in ("cpu", "gpu")
+)
 
 
 @pytest.mark.parametrize(("how", "batch"), [("captured", 1), ("eager", 1), ("captured", 32)])
@@ -58,3 +61,22 @@ def test_gap_on_a_gpu_is_what_was_measured(how: str, batch: int) -> None:
     for (model, schedule), cells in rows.items():
         name = f"`{model}`, {schedule}" if schedule else f"`{model}`"
         assert f"| {name} | {' | '.join(cells)} |" in PAGE
+
+
+def test_commands_of_the_gap_are_those_that_made_it() -> None:
+    assert f"\n{CPU['command']}\n" in PAGE
+    assert f"\n{GPU['command']}\n" in PAGE
+
+
+def test_what_graphs_gain_is_what_was_measured() -> None:
+    one_text = [cell for cell in GPU["cells"] if cell["batch"] == 1]
+    seconds = {
+        (cell["how"], cell["model"], cell["schedule"], cell["length"]): cell["forward_seconds"]
+        for cell in one_text
+    }
+    gains = [
+        seconds["eager", *place] / captured
+        for (how, *place), captured in seconds.items()
+        if how == "captured"
+    ]
+    assert f"one text {min(gains):.0f} to {max(gains):.0f} times faster" in PAGE

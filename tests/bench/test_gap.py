@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -207,6 +208,39 @@ def test_command_writes_tables_figures_and_plots(
     measured = json.loads((out / "gap.json").read_text(encoding="utf-8"))
     assert [c["length"] for c in measured["cells"][:1]] == [4]
     assert len(measured["cells"]) == 2 * 4
+
+
+def test_a_baseline_that_was_not_timed_is_said(
+    small: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.hardware.SIZES", {"cpu": (16,)})
+    options = ["--lengths=4", "--batches=1", "--seconds=0.001", "--dtype=float32", "--device=cpu"]
+    words = ["bench", "gap", "--models=lstm", *options, "--weights", str(small)]
+    assert main([*words, "--baseline=lstm"]) == 0
+    assert "no ratios" not in capsys.readouterr().err
+    assert main(words) == 0
+    assert "transformer wasn't timed: there are no ratios to it" in capsys.readouterr().err
+
+
+def test_missing_plots_are_said_before_the_work(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("bench.plots", "training.plots"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    out = tmp_path / "out"
+    assert main(["bench", "gap", "--out", str(out), "--weights", str(small)]) == 2
+    printed = capsys.readouterr().err
+    assert "this needs matplotlib; `make setup-train` installs it" in printed
+    assert "best matrix product" not in printed
+
+
+@pytest.mark.parametrize("option", ["--threads=0", "--seconds=0", "--seconds=-1"])
+def test_no_time_and_no_cores_are_refused(
+    small: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "gap", option, "--weights", str(small)]) == 2
+    assert "above zero" in capsys.readouterr().err
 
 
 def test_a_missing_gpu_is_said_at_once(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,26 @@ def test_figures_go_into_the_card_only_when_asked(
     assert set(speed["tokens_per_second"]) == {"float32", "bfloat16"}
     assert speed["command"].startswith("lockstep bench training")
     assert after.sha256 == before.sha256  # the weights weren't trained by it
+
+
+@pytest.mark.parametrize("option", ["--rows=0", "--length=0", "--seconds=0"])
+def test_an_empty_batch_and_no_time_are_refused(
+    weights: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(weights, "lstm")
+    assert main(["bench", "training", f"--weights={weights}", option]) == 2
+    assert "above zero" in capsys.readouterr().err
+
+
+def test_a_missing_gpu_is_said(
+    weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(weights, "lstm")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["bench", "training", f"--weights={weights}", "--device=cuda"]) == 2
+    assert "sees no GPU" in capsys.readouterr().err
+
+
+def test_timing_a_step_needs_nothing_that_the_service_runs_without() -> None:
+    code = "import sys, bench.training; sys.exit('lightning' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -25,6 +25,11 @@ def test_a_missing_gpu_is_an_error_with_its_name(monkeypatch: pytest.MonkeyPatch
         resolve_device("cuda:1")
 
 
+def test_a_device_that_no_model_was_run_on_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="--device mps: there are auto, cpu, cuda"):
+        resolve_device("mps")
+
+
 def test_a_cpu_is_described_by_its_threads_and_has_always_finished() -> None:
     assert "CPU" in describe(torch.device("cpu"))
     synchronize(torch.device("cpu"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,14 @@ def test_average_from_the_command_line(
     assert main([*words, f"--weights={weights}"]) == 0
     assert "own/train" in capsys.readouterr().out
     assert read(weights / "both").labels == LABELS
+
+
+def test_average_says_what_to_install(
+    weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("average", "fit", "job", "planned"):
+        monkeypatch.delitem(sys.modules, f"training.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    words = ["average", "one", "two", "--name=both", "--data=none.csv", f"--weights={weights}"]
+    assert main(words) == 2
+    assert "this needs lightning; `make setup-train` installs it" in capsys.readouterr().err

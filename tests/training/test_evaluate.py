@@ -85,7 +85,7 @@ def test_schedules_are_compared_row_by_row() -> None:
 
     stub = predictor()
     stub.classifier.encoder.schedules = ("serial", "parallel")
-    said = {None: ("bad", "good"), "serial": ("bad", "good"), "parallel": ("bad", "fair")}
+    said = {"serial": ("bad", "good"), "parallel": ("bad", "fair")}
     stub.predict.side_effect = lambda _, schedule=None: answers(*said[schedule])
     data = DataSet("own/test", [Row("a", "bad"), Row("b", "good")])
     evaluation = evaluate(stub, data)

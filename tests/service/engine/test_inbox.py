@@ -23,8 +23,8 @@ def inbox_with(*messages: FromAPI) -> tuple[Inbox, Sent]:
     return inbox, sent
 
 
-def work(work_id: int, *lengths: int, deadline: float = FAR) -> Work:
-    return Work(work_id, "lstm", None, [pack([1] * length) for length in lengths], deadline)
+def work(work_id: int, *lengths: int, deadline: float = FAR, model: str = "lstm") -> Work:
+    return Work(work_id, model, None, [pack([1] * length) for length in lengths], deadline)
 
 
 def finish(inbox: Inbox, batch: list[WaitingWindow], at: float = 1.0) -> None:
@@ -129,14 +129,24 @@ def test_waiting_counts_clients_windows_that_are_still_wanted() -> None:
 
 
 def test_batches_grow_where_a_row_turns_out_to_cost_little() -> None:
-    inbox, _ = Inbox(BatchLimits(padded_tokens=100_000)), Sent()
-    sizes = []
-    for number in range(2 * REFIT_BATCHES):
-        inbox.put(API, [work(number, *[200] * 50)], lambda message: None)
-        batch = inbox.take(0)
-        sizes.append(len(batch))
-        ride = Ride(1.0 + 0.001 * len(batch), len(batch), 200)
-        inbox.finish(batch, [[0.0]] * len(batch), ride, 0.0, [1] * len(batch), 1.0)
-        inbox.forget(API)
+    inbox = Inbox(BatchLimits(padded_tokens=100_000))
+    sizes = [batch_size(inbox, number, "lstm") for number in range(2 * REFIT_BATCHES)]
     assert sizes[0] == sizes[REFIT_BATCHES - 1] < 10
     assert sizes[-1] == 50
+
+
+def test_models_that_take_turns_are_all_fitted() -> None:
+    inbox = Inbox(BatchLimits(padded_tokens=100_000))
+    for number in range(2 * REFIT_BATCHES):
+        last = [batch_size(inbox, number, model) for model in ("lstm", "gru", "rnn", "cnn")]
+    assert last == [50] * 4
+
+
+def batch_size(inbox: Inbox, number: int, model: str) -> int:
+    """Of one batch, which fifty windows wait for and in which a row costs next to nothing."""
+    inbox.put(API, [work(number, *[200] * 50, model=model)], lambda message: None)
+    batch = inbox.take(0)
+    ride = Ride(1.0 + 0.001 * len(batch), len(batch), 200)
+    inbox.finish(batch, [[0.0]] * len(batch), ride, 0.0, [1] * len(batch), 1.0)
+    inbox.forget(API)
+    return len(batch)

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from models.checkpoint import PADDED_TOKENS
+from service.engine import measure as measuring
 from service.engine.compute import Compute
-from service.engine.measure import measure, observe_at_load
+from service.engine.forward_cost import Measured
+from service.engine.measure import Shape, measure, observe_at_load, within
 from service.engine.worker import batch_limits
 from tests.small import write_model
 
@@ -25,7 +27,7 @@ def compute(weights: Path) -> Compute:
 
 
 def test_every_model_and_schedule_is_measured_at_load(compute: Compute) -> None:
-    costs = observe_at_load(compute).costs()
+    costs = observe_at_load(compute, 4096).costs()
     assert set(costs) == {
         ("lstm", None),
         ("mingru", "serial"),
@@ -40,8 +42,36 @@ def test_model_whose_forward_fails_is_served_with_costs_unknown(
 ) -> None:
     with torch.no_grad():
         compute.models["lstm"].classifier.head.weight.fill_(math.nan)
-    assert ("lstm", None) not in observe_at_load(compute).costs()
+    assert ("lstm", None) not in observe_at_load(compute, 4096).costs()
     assert "lstm gave logits that aren't numbers" in caplog.text
+
+
+def test_model_too_large_for_its_gpu_there_is_served_with_costs_unknown(
+    compute: Compute, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*arguments: object) -> list[Measured]:
+        raise torch.OutOfMemoryError("no memory left")
+
+    monkeypatch.setattr(measuring, "measure", full)
+    assert observe_at_load(compute, 4096).costs() == {}
+    assert "a forward of lstm costs isn't known: no memory left" in caplog.text
+
+
+def test_no_forward_at_load_is_larger_than_a_batch_may_be(
+    compute: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Shape] = []
+
+    def measured(
+        compute: Compute, model: str, schedule: str | None, shapes: list[Shape], *others: float
+    ) -> list[Measured]:
+        seen.extend(shapes)
+        return []
+
+    monkeypatch.setattr(measuring, "measure", measured)
+    observe_at_load(compute, 96)
+    assert set(seen) == {(1, 16), (1, 128), (6, 16)}
+    assert [within((256, 16), bound) for bound in (65_536, 100, 8)] == [(256, 16), (6, 16), (1, 16)]
 
 
 def test_shape_is_cut_to_the_window(compute: Compute) -> None:
