@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.common import add_weights_option
+from cli.common import add_weights_option, training_installed
 from cli.models import table
 
 if TYPE_CHECKING:
@@ -92,10 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _plotter() -> Callable[[Sequence[Probe], Path], list[Path]]:
-    try:
+    with training_installed():
         from training.plots import plot
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{error.name} draws the plots; `make setup-train` installs it") from error
     return plot
 
 

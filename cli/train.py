@@ -72,9 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from training.job import TrainingJob
-
     with training_installed():
+        from training.job import TrainingJob
         from training.run import train
 
     if arguments.threads:

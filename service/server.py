@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -31,6 +32,7 @@ from models import folder as folders
 from models.tokenizer import Tokenizer
 from service.api.app import create_app
 from service.api.catalogue import Catalogue, check_shadows, default_model
+from service.api.protocol import BoundedProtocol
 from service.engine.lifeline import end_forks_with_this_process
 from service.engine.worker import WorkerAPI, WorkerOptions, socket_path
 from service.observe import logs, tracing
@@ -74,6 +76,7 @@ def serve(settings: Settings) -> int:
                 access_log=False,
                 server_header=False,
                 lifespan="on",
+                http=partial(BoundedProtocol, settings),
             )
         except SystemExit as stop:  # uvicorn's way to say that it can't listen, after its log did
             raise OSError(f"can't listen on {settings.host}:{settings.port} ({stop})") from stop

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SHIPPED_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
@@ -74,8 +74,23 @@ class Settings(BaseSettings):
     body_timeout_ms: int = Field(
         10_000, ge=1, description="longest a body may take to arrive, in ms"
     )
+    max_header_bytes: int = Field(
+        16_384, ge=256, description="most bytes of a request's target and headers; past it 431"
+    )
+    header_timeout_ms: int = Field(
+        10_000, ge=1, description="longest the headers may take to arrive, in ms"
+    )
     max_tokens: int = Field(16_384, ge=3, description="most tokens of one text")
     max_in_flight: int = Field(1024, ge=1, description="most requests at once; past it 429")
+    max_in_flight_tokens: int = Field(
+        524_288, ge=1, description="most tokens of all requests at once; past it 429"
+    )
+    max_model_share: float = Field(
+        0.875, gt=0, le=1, description="largest part of either that one model may have; past it 429"
+    )
+    max_held_bytes: int = Field(
+        128_000_000, ge=1, description="most bytes of all bodies at once; past it 429"
+    )
     drain_timeout_ms: int = Field(
         30_000, ge=1000, description="longest that requests in flight may take after SIGTERM, in ms"
     )
@@ -122,6 +137,14 @@ class Settings(BaseSettings):
     def _known_device(cls, value: str) -> str:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
             raise ValueError("must be auto, cpu, cuda or cuda:N")
+        return value
+
+    @field_validator("max_held_bytes")
+    @classmethod
+    def _holds_a_body(cls, value: int, info: ValidationInfo) -> int:
+        largest = info.data.get("max_body_bytes", 0)
+        if value < largest:
+            raise ValueError(f"must be at least --max-body-bytes, {largest}")
         return value
 
     @field_validator("runtime_dir")

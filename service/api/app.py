@@ -67,7 +67,7 @@ def create_app(
     )
     engine = Engine(sockets, WorkerObserver(metrics, catalogue))
     inference = Inference(settings, catalogue, engine)
-    admission = Admission(settings.max_in_flight, metrics)
+    admission = Admission(settings, metrics)
     shadowing = Shadowing(
         settings.shadow, catalogue, inference, metrics, lambda: admission.in_flight
     )

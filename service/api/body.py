@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from starlette.requests import ClientDisconnect, Request
 
-from service.api.errors import BodyTimeout, BodyTooLarge, ClientGone, NotJSONByType
+from service.api.admission import Admission, Room
+from service.api.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    ClientGone,
+    EncodedBody,
+    NotJSONByType,
+)
 from service.settings import Settings
 
 
-async def read_json_body(request: Request, settings: Settings) -> bytes:
-    """The whole body, unparsed.
+@asynccontextmanager
+async def json_body(
+    request: Request, settings: Settings, admission: Admission
+) -> AsyncIterator[bytes]:
+    """The whole body, unparsed; what it takes of ``max_held_bytes`` is its own inside.
 
     Raises:
         NotJSONByType: its content type isn't JSON.
+        EncodedBody: it is compressed.
+        Busy: the bodies held leave no room for it.
         BodyTooLarge: it has, or says it has, more than ``max_body_bytes``.
         BodyTimeout: it didn't arrive within ``body_timeout_ms``.
         ClientGone: it never will.
     """
+    with admission.hold() as room:
+        yield await _read(request, settings, room)
+
+
+async def _read(request: Request, settings: Settings, room: Room) -> bytes:
     max_bytes, timeout_seconds = settings.max_body_bytes, settings.body_timeout_ms / 1e3
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise NotJSONByType("send JSON, with the header content-type: application/json")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise EncodedBody("send the body as it is, without content-encoding")
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > max_bytes:
         raise BodyTooLarge(f"{announced} bytes; the limit is {max_bytes}")
-    chunks, size = [], 0
+    chunks: list[bytes] = []
     try:
         async with asyncio.timeout(timeout_seconds):
             async for chunk in request.stream():
-                size += len(chunk)
-                if size > max_bytes:
+                if room.size + len(chunk) > max_bytes:
                     raise BodyTooLarge(f"more than {max_bytes} bytes")
+                room.add(len(chunk))
                 chunks.append(chunk)
     except TimeoutError:
         raise BodyTimeout(f"the body took longer than {timeout_seconds:g} s") from None

@@ -7,10 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.admission import Admission
-from service.api.body import read_json_body
+from service.api.body import json_body
 from service.api.catalogue import Catalogue
 from service.api.exchange import Exchange
-from service.api.inference import Inference, Inferred
+from service.api.inference import Inference, Inferred, computed_tokens
 from service.api.presence import present
 from service.api.schema import parse_classify
 from service.api.shadowing import Shadowing
@@ -36,9 +36,12 @@ class Classify:
         self._metrics, self._admission = metrics, admission
 
     async def __call__(self, request: Request) -> Response:
+        async with json_body(request, self._settings, self._admission) as body:
+            return await self._answer(request, body)
+
+    async def _answer(self, request: Request, body: bytes) -> Response:
         exchange: Exchange = request.scope["exchange"]
         inference = self._inference
-        body = await read_json_body(request, self._settings)
         stamps = Stamps(received=now())
         exchange.began = stamps.received
         asked = parse_classify(body)
@@ -49,8 +52,9 @@ class Classify:
         stamps.parsed = now()
         deadline = inference.deadline(asked.timeout_ms, stamps.received)
         async with present(request):
-            with self._admission.admit(folder.name):
+            with self._admission.admit(folder.name) as admitted:
                 prepared = await inference.prepare(asked.inputs, folder, asked.long_input)
+                admitted.weigh(computed_tokens(prepared))
                 stamps.admitted = now()
                 inferred = await inference.infer(folder, schedule, prepared, stamps, deadline)
         self._record(exchange, inferred)

@@ -18,10 +18,10 @@ from starlette.responses import Response
 from models.folder import ModelFolder
 from models.windows import PreparedText
 from service.api.admission import Admission
-from service.api.body import read_json_body
+from service.api.body import json_body
 from service.api.catalogue import Catalogue, schedules
 from service.api.exchange import Exchange
-from service.api.inference import Inference, Inferred, milliseconds
+from service.api.inference import Inference, Inferred, computed_tokens, milliseconds
 from service.api.presence import present
 from service.api.schema import CompareRequest, invalid, parse_compare
 from service.observe.metrics import OTHER
@@ -58,8 +58,11 @@ class Compare:
         self._inference, self._admission = inference, admission
 
     async def __call__(self, request: Request) -> Response:
+        async with json_body(request, self._settings, self._admission) as body:
+            return await self._answer(request, body)
+
+    async def _answer(self, request: Request, body: bytes) -> Response:
         exchange: Exchange = request.scope["exchange"]
-        body = await read_json_body(request, self._settings)
         received = exchange.began = now()
         asked = parse_compare(body)
         self._inference.check_count(asked.inputs)
@@ -67,12 +70,14 @@ class Compare:
         baseline = self._baseline(asked, folders)
         deadline = self._inference.deadline(asked.timeout_ms, received)
         async with present(request):
-            with self._admission.admit(OTHER):
+            with self._admission.admit(OTHER) as admitted:
                 contenders = [
                     contender
                     for folder in folders
                     for contender in await self._contenders(asked, folder)
                 ]
+                tokens = sum(computed_tokens(contender.prepared) for contender in contenders)
+                admitted.weigh(ROUNDS * tokens)
                 for contender in rotated(contenders, ROUNDS):
                     await self._round(contender, deadline)
         content = report(contenders, baseline)

@@ -1,12 +1,14 @@
 """Every error a client can be told: one tree, each knows its status. The body is RFC 9457's.
 
     ServiceError 500 internal
-    ├── NotJSON 400              ├── BodyTooLarge 413 ── TextTooLong 413
-    ├── NotFound 404             ├── NotJSONByType 415
-    │   └── ModelNotFound 404    ├── Invalid 422 ── InputTooLong 422
-    ├── MethodNotAllowed 405     ├── Busy 429
-    ├── BodyTimeout 408          ├── ClientGone 499
-    ├── DeadlineExceeded 504     └── NotReady 503 ── WorkerLost 503
+    ├── NotHTTP 400              ├── BodyTooLarge 413 ── TextTooLong 413
+    ├── NotJSON 400              ├── NotJSONByType 415 ── EncodedBody 415
+    ├── NotFound 404             ├── Invalid 422 ── InputTooLong 422
+    │   └── ModelNotFound 404    ├── Busy 429
+    ├── MethodNotAllowed 405     ├── HeadersTooLarge 431
+    ├── HeadersTimeout 408       ├── ClientGone 499
+    ├── BodyTimeout 408          └── NotReady 503 ── WorkerLost 503
+    ├── DeadlineExceeded 504
 
 A server's fault is never put on the client: what isn't in the tree is a 500, logged whole, told in
 one line. A text is never echoed.
@@ -59,6 +61,12 @@ class ServiceError(Exception):
         return msgspec.json.encode(problem)
 
 
+class NotHTTP(ServiceError):
+    """What came on the connection can't be parsed, or could be read in two ways."""
+
+    status, code, title, reason = 400, "not_http", "Not a request of HTTP", "invalid"
+
+
 class NotJSON(ServiceError):
     """The body can't be parsed."""
 
@@ -85,6 +93,12 @@ class MethodNotAllowed(ServiceError):
     def __init__(self, allowed: str) -> None:
         super().__init__(f"this path takes {allowed}")
         self.headers = {"Allow": allowed}
+
+
+class HeadersTimeout(ServiceError):
+    """The headers came too slowly."""
+
+    status, code, title, reason = 408, "headers_timeout", "The headers came too slowly", "invalid"
 
 
 class BodyTimeout(ServiceError):
@@ -114,6 +128,13 @@ class NotJSONByType(ServiceError):
     reason = "invalid"
 
 
+class EncodedBody(NotJSONByType):
+    """A compressed body: none is ever unpacked, so none can be a bomb."""
+
+    code, title = "encoded_body", "The body must not be encoded"
+    headers: Mapping[str, str] = {"Accept-Encoding": "identity"}
+
+
 class Invalid(ServiceError):
     """Fails validation; ``errors`` says where."""
 
@@ -128,10 +149,20 @@ class InputTooLong(ServiceError):
 
 
 class Busy(ServiceError):
-    """Too many requests in flight."""
+    """Too much in flight: requests, tokens or bytes."""
 
-    status, code, title, reason = 429, "busy", "Too many requests in flight", "busy"
-    headers: Mapping[str, str] = {"Retry-After": "1"}
+    status, code, title, reason = 429, "busy", "Too much in flight", "busy"
+
+    def __init__(self, detail: str, retry_seconds: int = 1) -> None:
+        super().__init__(detail)
+        self.headers = {"Retry-After": str(retry_seconds)}
+
+
+class HeadersTooLarge(ServiceError):
+    """A target and headers of more bytes than the limit."""
+
+    status, code, title = 431, "headers_too_large", "The headers are too large"
+    reason = "too_large"
 
 
 class ClientGone(ServiceError):

@@ -34,6 +34,7 @@ logger = logging.getLogger("lockstep.api")
 METHODS = frozenset(
     ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]
 )
+REFUSAL = "lockstep.refusal"  # in a scope: the error that ends it, of what comes before us
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -72,8 +73,16 @@ class Edge:
                 message["headers"].append((b"x-request-id", exchange.id.encode()))
             await send(message)
 
+        async def receive_whole() -> Message:
+            message = await receive()
+            if REFUSAL in scope:
+                raise scope[REFUSAL]
+            return message
+
         try:
-            await self._app(scope, receive, send_with_id)
+            if REFUSAL in scope:
+                raise scope[REFUSAL]
+            await self._app(scope, receive_whole, send_with_id)
         except Exception as error:
             problem = self._problem(error, exchange)
             if code:  # the answer has begun: nothing can be added to it

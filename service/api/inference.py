@@ -172,6 +172,8 @@ class Inference:
             ServiceError: there is no answer; its kind says why.
         """
         windows = [window for text in prepared for window in text.windows]
+        if now() >= deadline:
+            raise DeadlineExceeded("the time allowed was up before the texts were tokenized")
         try:
             answer, worker = await self._engine.infer(
                 folder.name, schedule, windows, deadline, traffic
@@ -189,6 +191,11 @@ class Inference:
 
 def _place(error: TextError) -> dict[str, Any]:
     return {"loc": ["inputs", error.index], "message": str(error)}
+
+
+def computed_tokens(prepared: Sequence[PreparedText]) -> int:
+    """Tokens that the model will read: of every window of every text."""
+    return sum(len(window) for text in prepared for window in text.windows)
 
 
 def milliseconds(seconds: float) -> float:

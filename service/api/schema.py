@@ -8,15 +8,21 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     TypeAdapter,
     ValidationError,
 )
+from typing_extensions import TypeAliasType
 
 from models.windows import LongInput
 from service.api.errors import Invalid, NotJSON
 
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+# A body of 8 MB has room for millions of faults, and naming them took minutes and gigabytes.
+MOST_FAULTS = 100  # named in one answer
+LONGEST_NAME = 100  # characters of a field's name that an answer repeats
 
 Request = TypeVar("Request", bound=BaseModel)
 
@@ -25,8 +31,10 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-# A text, or a list of them: one is a list of one.
-Texts = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+# A text, or a list of them: one is a list of one. Of a list's wrong items the first is named.
+Texts = Annotated[list[str], FailFast(), BeforeValidator(_listed), Field(min_length=1)]
+# Named, since a union can't hold FailFast otherwise.
+Names = TypeAliasType("Names", Annotated[list[str], FailFast(), Field(min_length=1)])
 
 
 class ClassifyRequest(BaseModel):
@@ -65,7 +73,7 @@ class CompareRequest(BaseModel):
     model_config = _STRICT
 
     inputs: Texts
-    models: list[str] | None = Field(None, min_length=1)
+    models: Names | None = None
     baseline: str | None = None
     long_input: LongInput = "truncate"
     schedule: Literal["auto", "each"] = "auto"
@@ -96,10 +104,16 @@ def _parse(adapter: TypeAdapter[Request], body: bytes) -> Request:
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
+        if error.error_count() > MOST_FAULTS:
+            raise Invalid(f"{error.error_count()} things are wrong: too many to name") from None
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         if problems[0]["type"] == "json_invalid":
             raise NotJSON(problems[0]["msg"]) from None
-        raise invalid([(problem["loc"], problem["msg"]) for problem in problems]) from None
+        raise invalid([(_short(problem["loc"]), problem["msg"]) for problem in problems]) from None
+
+
+def _short(place: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    return tuple(part[:LONGEST_NAME] if isinstance(part, str) else part for part in place)
 
 
 def invalid(problems: list[tuple[tuple[str | int, ...], str]]) -> Invalid:

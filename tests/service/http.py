@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
-
-from tests.launch import Program
 
 REVIEW = "A slow start, but by the end I was in tears. Wonderful."
 TIMEOUT_SECONDS = 60  # tells an answer from a hang, on a machine however slow
 
 
-def post(service: Program, path: str = "/v1/classify", **body: Any) -> httpx.Response:
+class Service(Protocol):
+    """Whatever answers HTTP."""
+
+    @property
+    def base_url(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+
+
+def post(service: Service, path: str = "/v1/classify", **body: Any) -> httpx.Response:
     return httpx.post(service.base_url + path, json=body, timeout=TIMEOUT_SECONDS)
 
 
-def post_raw(service: Program, content: bytes, **headers: str) -> httpx.Response:
+def post_raw(service: Service, content: bytes, **headers: str) -> httpx.Response:
     """A body as it is, to ``/v1/classify``."""
     sent = {"content-type": "application/json"} | {
         name.replace("_", "-"): value for name, value in headers.items()
@@ -26,7 +33,7 @@ def post_raw(service: Program, content: bytes, **headers: str) -> httpx.Response
     )
 
 
-def get(service: Program, path: str) -> httpx.Response:
+def get(service: Service, path: str) -> httpx.Response:
     return httpx.get(service.base_url + path, timeout=TIMEOUT_SECONDS)
 
 
@@ -40,7 +47,7 @@ def problem(response: httpx.Response) -> dict[str, Any]:
     return body
 
 
-def sample(service: Program, series: str) -> float:
+def sample(service: Service, series: str) -> float:
     """One sample of ``/metrics``, by the start of its line; 0 where it isn't there."""
     return read_sample(get(service, "/metrics").text, series)
 

@@ -129,7 +129,7 @@ def test_cards_are_listed_and_found_by_name(service: Service) -> None:
     assert set(MODELS) <= set(models)
     assert get(service, "/v1/models/lstm").json() == models["lstm"]
     assert models["lstm"]["window"] is None
-    assert models["minilm"]["window"] == 384
+    assert models["minilm"]["window"] == 512
     wanted = {"architecture", "parameters", "flops_per_token", "sequential_depth", "longest_path"}
     wanted |= {"labels", "training", "accuracy", "calibration", "licence", "sha256"}
     assert all(wanted <= set(model) for model in models.values())

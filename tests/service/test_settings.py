@@ -29,6 +29,11 @@ def test_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("device", "tpu"),
         ("dtype", "int8"),
         ("max_inputs", "0"),
+        ("max_in_flight_tokens", "0"),
+        ("max_model_share", "1.5"),
+        ("max_held_bytes", "1000"),
+        ("max_header_bytes", "10"),
+        ("header_timeout_ms", "0"),
         ("runtime_dir", "/" + "x" * 100),
     ],
 )

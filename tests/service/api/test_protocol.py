@@ -1,0 +1,206 @@
+"""What a hostile client may put on a connection: one answer in form, or a close; never a 5xx."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import pytest
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.api.admission import Admission
+from service.api.body import json_body
+from service.api.exchange import at_the_edge
+from service.api.protocol import BoundedProtocol
+from service.api.schema import parse_classify
+from service.observe.metrics import Metrics
+from service.settings import Settings
+from tests.service.http import TIMEOUT_SECONDS, Service, get, post, post_raw, problem, sample
+from tests.service.raw import FINE, HEAD, connect, exchange, problems, read_all
+
+HEADER_BYTES, HEADER_MS, BODY_MS = 4096, 1000, 1000
+
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n"
+LENGTH = b"content-length: %d\r\n" % len(FINE)
+
+NOT_HTTP = {
+    "no line of HTTP": b"\x16\x03\x01 hello\r\n\r\n",
+    "no such method": b"GRAB / HTTP/1.1\r\n\r\n",
+    "no such version": b"GET / HTTP/9.9\r\n\r\n",
+    "a length and chunks": CHUNKED + LENGTH + b"\r\n0\r\n\r\n",
+    "chunks and a length": HEAD + LENGTH + b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": HEAD + LENGTH + b"content-length: 3\r\n\r\n" + FINE,
+    "a length twice": HEAD + LENGTH + LENGTH + b"\r\n" + FINE,
+    "a length below 0": HEAD + b"content-length: -1\r\n\r\n",
+    "a length with a sign": HEAD + b"content-length: +35\r\n\r\n" + FINE,
+    "a length that is no number": HEAD + b"content-length: 0x23\r\n\r\n" + FINE,
+    "a length past 64 bits": HEAD + b"content-length: 99999999999999999999\r\n\r\n",
+    "chunks that aren't last": HEAD + b"transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "chunks by a strange name": HEAD + b"transfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a space before a colon": HEAD + b"content-length : 35\r\n\r\n" + FINE,
+    "a folded header": HEAD + b"x-one: a\r\n b\r\n" + LENGTH + b"\r\n" + FINE,
+    "a NUL in a header": HEAD + b"x-one: a\x00b\r\n" + LENGTH + b"\r\n" + FINE,
+    "a bare CR in a header": HEAD + b"x-one: a\rb\r\n" + LENGTH + b"\r\n" + FINE,
+    "a chunk of no size": CHUNKED + b"\r\nxyz\r\n" + FINE + b"\r\n0\r\n\r\n",
+    "a chunk below 0": CHUNKED + b"\r\n-1\r\n" + FINE + b"\r\n0\r\n\r\n",
+    "a chunk past 64 bits": CHUNKED + b"\r\n" + b"f" * 17 + b"\r\n" + FINE,
+    "a chunk longer than it says": CHUNKED + b"\r\n3\r\n" + FINE + b"\r\n0\r\n\r\n",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where it answers."""
+
+    port: int
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="module")
+def strict() -> Iterator[Service]:
+    """HTTP as the service has it, before models that read nothing; small bounds, short patience."""
+    settings = Settings(
+        max_header_bytes=HEADER_BYTES, header_timeout_ms=HEADER_MS, body_timeout_ms=BODY_MS
+    )
+    metrics = Metrics({}, ["/v1/classify", "/metrics", "/health/live"])
+    admission = Admission(settings, metrics)
+
+    async def classify(request: Request) -> Response:
+        request.scope["exchange"].route = "/v1/classify"
+        async with json_body(request, settings, admission) as body:
+            return JSONResponse({"inputs": parse_classify(body).inputs})
+
+    async def live(request: Request) -> Response:
+        return JSONResponse({})
+
+    async def scrape(request: Request) -> Response:
+        return Response(metrics.render())
+
+    routes = [
+        Route("/v1/classify", classify, methods=["POST"]),
+        Route("/metrics", scrape),
+        Route("/health/live", live),
+    ]
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        config = uvicorn.Config(
+            at_the_edge(routes, metrics),
+            http=cast(Any, partial(BoundedProtocol, settings)),  # it takes any callable
+            log_config=None,
+            ws="none",
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([sock],))
+        thread.start()
+        yield Listening(sock.getsockname()[1])
+        server.should_exit = True
+        thread.join(TIMEOUT_SECONDS)
+    assert not thread.is_alive(), "the server goes on"
+
+
+def test_what_is_no_request_or_two_is_refused_once(strict: Service) -> None:
+    answers = {name: problems(exchange(strict, sent)) for name, sent in NOT_HTTP.items()}
+    assert answers == {key: [(400, "not_http")] for key in NOT_HTTP}
+    assert post(strict, inputs="fine").status_code == 200
+
+
+def test_refusal_of_a_connection_is_counted(strict: Service) -> None:
+    reason = 'lockstep_rejections_total{reason="invalid"}'
+    labels = 'code="400",model="other",route="other"'
+    count = f"lockstep_request_duration_seconds_count{{{labels}}}"
+    before = sample(strict, reason), sample(strict, count)
+    exchange(strict, NOT_HTTP["no such version"])
+    assert (sample(strict, reason), sample(strict, count)) == (before[0] + 1, before[1] + 1)
+
+
+def test_garbage_after_a_request_never_passes_for_its_answer(strict: Service) -> None:
+    answers = exchange(strict, HEAD + LENGTH + b"\r\n" + FINE + b"\x00garbage\r\n\r\n")
+    assert answers[0].status == 200
+    assert problems(answers[1:]) in ([], [(400, "not_http")])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /health/live HTTP/1.1\r\nx-long: " + b"a" * HEADER_BYTES + b"\r\n\r\n",
+        b"GET /health/live?" + b"a" * HEADER_BYTES + b" HTTP/1.1\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\n" + b"a: b\r\n" * HEADER_BYTES + b"\r\n",
+    ],
+)
+def test_headers_past_the_limit_are_refused(strict: Service, sent: bytes) -> None:
+    assert problems(exchange(strict, sent)) == [(431, "headers_too_large")]
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /health/live HTTP/1.1\r\nx-long: ",
+        CHUNKED + b"\r\n%x\r\n%b\r\n0\r\nx-trailer: " % (len(FINE), FINE),
+    ],
+    ids=["header", "trailer"],
+)
+def test_header_without_an_end_is_refused_before_it_ends(strict: Service, begun: bytes) -> None:
+    with connect(strict) as sock:
+        sock.sendall(begun)
+        assert get(strict, "/health/live").status_code == 200  # it has been read by then
+        sock.sendall(b"a" * HEADER_BYTES * 2)
+        assert problems(read_all(sock)) == [(431, "headers_too_large")]
+
+
+def test_trailers_are_never_headers(strict: Service) -> None:
+    trailer = b"x-request-id: smuggled\r\nconnection: close\r\n\r\n"
+    chunks = b"connection: close\r\n\r\n%x\r\n%b\r\n0\r\n%b" % (len(FINE), FINE, trailer)
+    (answer,) = exchange(strict, CHUNKED + chunks)
+    assert (answer.status, answer.body["inputs"]) == (200, ["fine"])
+    assert answer.headers["x-request-id"] != "smuggled"
+
+
+def test_headers_that_stop_halfway_are_answered(strict: Service) -> None:
+    assert problems(exchange(strict, HEAD)) == [(408, "headers_timeout")]
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n\r\n"], ids=["silence", "empty lines"])
+def test_connection_without_a_request_is_closed(strict: Service, sent: bytes) -> None:
+    assert exchange(strict, sent) == []
+
+
+def test_connection_that_goes_on_with_empty_lines_is_closed(strict: Service) -> None:
+    answers = exchange(strict, b"GET /health/live HTTP/1.1\r\n\r\n" + b"\r\n")
+    assert [answer.status for answer in answers] == [200]
+
+
+def test_rest_of_a_body_that_nobody_reads_is_not_waited_for(strict: Service) -> None:
+    (answer,) = exchange(strict, b"POST /nowhere HTTP/1.1\r\ncontent-length: 100\r\n\r\n{")
+    assert problems([answer]) == [(404, "not_found")]
+
+
+def test_upgrade_is_left_alone(strict: Service) -> None:
+    upgrade = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+    key = b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    with connect(strict) as sock:
+        sock.sendall(b"GET /v1/classify HTTP/1.1\r\nhost: localhost\r\n" + upgrade + key)
+        assert sock.recv(100).startswith(b"HTTP/1.1 405 ")
+
+
+def test_encoded_body_is_refused_unread(strict: Service) -> None:
+    bomb = gzip.compress(b"[" * 10_000_000)
+    for coding in ("gzip", "br", "deflate", "gzip, gzip", "x"):
+        response = post_raw(strict, bomb, content_encoding=coding)
+        assert (response.status_code, problem(response)["code"]) == (415, "encoded_body")
+        assert response.headers["accept-encoding"] == "identity"
+
+
+def test_gzip_that_calls_itself_json_is_not_json(strict: Service) -> None:
+    assert problem(post_raw(strict, gzip.compress(FINE)))["code"] == "not_json"
