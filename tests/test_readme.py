@@ -44,7 +44,8 @@ def examples(text: str) -> list[Example]:
     return found
 
 
-EXAMPLES = examples((ROOT / "README.md").read_text(encoding="utf-8"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = examples(README)
 
 
 def select(*programs: str) -> pytest.MarkDecorator:
@@ -115,3 +116,13 @@ def compare_json(actual: Any, shown: Any, key: str = "") -> None:
 
 def without_numbers(text: str) -> list[str]:
     return re.sub(r"-?\d[\d.,]*(e[-+]?\d+)?", "#", text).split()
+
+
+def test_forwards_are_those_that_prometheus_told() -> None:
+    told = json.loads((ROOT / "docs" / "gap" / "traffic" / "gap.json").read_text(encoding="utf-8"))
+    for line in told["lines"]:
+        points = {point["length"]: f"{1e3 * point['seconds']:.1f}" for point in line["points"]}
+        lengths = ("1-16", "33-64", "129-256", "257-512", "513-1024")
+        cells = " | ".join(points.get(length, "-") for length in lengths)
+        name = f"{line['model']}, {line['schedule']}".removesuffix(", ")
+        assert f"| {name} | {cells} |" in README
