@@ -64,6 +64,7 @@ def stack(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         engine,
         LOCKSTEP_MODELS="lstm,transformer,mingru",
         LOCKSTEP_MAX_IN_FLIGHT=str(MAX_IN_FLIGHT),
+        LOCKSTEP_MAX_MODEL_SHARE="1",  # one model's clients may fill it
         LOCKSTEP_SHADOW="transformer=lstm:1",
         PROMETHEUS_CONFIG=str(hurried_config(tmp_path_factory.mktemp("config"))),
     )
