@@ -16,12 +16,11 @@ import torch
 
 from models import checkpoint
 from models.folder import ModelFolder
-from models.tokenizer import Tokenizer
 from training import data
 from training.data import DataError
 from training.job import named
 from training.material import split
-from training.store import logits_and_labels, store
+from training.store import store
 from training.teachers import locate
 
 
@@ -55,11 +54,7 @@ def average(
     )
     sets = [data.read(source) for source in sources]
     parts = split(sets, [(source, 1.0) for source in sources])
-    tokenizer: Tokenizer = loaded[0][1].tokenizer
-    accuracy: dict[str, float] = {}
-    for part in parts:
-        logits, truth = logits_and_labels(classifier, tokenizer, part.held_back)
-        accuracy[part.name] = round(float((logits.argmax(1) == truth).float().mean()), 4)
+    tokenizer = loaded[0][1].tokenizer
     made: dict[str, Any] = {
         "command": command,
         "data": [{"source": source, "weight": 1.0} for source in sources],
@@ -67,13 +62,10 @@ def average(
         "averaged": [
             named(folder) | {"held_back_accuracy": _held_back(folder)} for folder in folders
         ],
-        "held_back_accuracy": round(sum(accuracy.values()) / len(accuracy), 4),
-        "held_back": accuracy,
         "masked_words": first.card.get("training", {}).get("masked_words"),
         "torch": torch.__version__,
     }
-    held_back = [row for part in parts for row in part.held_back]
-    return store(classifier, first.architecture, weights / name, tokenizer, held_back, made)
+    return store(classifier, first.architecture, weights / name, tokenizer, parts, made)
 
 
 def _held_back(folder: ModelFolder) -> float | None:

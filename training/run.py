@@ -59,9 +59,8 @@ def train(job: TrainingJob) -> ModelFolder:
     )
     report = fit(module, job.work / job.name, precision)
     made = training_facts(job, report, teachers.folders, start, guessed)
-    held_back = [row for source in sources for row in source.held_back]
     path = job.weights / job.name
-    return store(classifier, job.architecture, path, tokenizer, held_back, made)
+    return store(classifier, job.architecture, path, tokenizer, sources, made)
 
 
 def _new_classifier(job: TrainingJob, labels: tuple[str, ...]) -> Classifier:

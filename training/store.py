@@ -21,6 +21,7 @@ from models.windows import prepare
 from training import data
 from training.calibrate import fit_temperature
 from training.data import Row
+from training.material import Source
 
 
 def store(
@@ -28,18 +29,19 @@ def store(
     architecture: str,
     path: Path,
     tokenizer: Tokenizer,
-    held_back: Sequence[Row],
+    sources: Sequence[Source],
     made: dict[str, Any],
 ) -> ModelFolder:
-    """Writes a model's folder, its temperature fitted on rows held back.
+    """Writes a model's folder, its temperature fitted on the rows held back, all together.
 
     Args:
         classifier: trained.
         architecture: a key of the registry.
         path: the folder; its name is the model's.
         tokenizer: the classifier's.
-        held_back: rows that took no part in training.
-        made: how it came about, for the card.
+        sources: whose rows held back took no part in training.
+        made: how it came about, for the card; what it doesn't tell of its accuracy on the rows held
+            back is added, of what was stored.
     """
     folder = ModelFolder(
         name=path.name,
@@ -58,19 +60,26 @@ def store(
     saved = checkpoint.save(folder, classifier.float().eval())
     # From here on what is measured is what was stored: float16 weights, read back.
     stored = checkpoint.load(saved, classifier.embedding).to(resolve_device("auto"))
-    logits, truth = logits_and_labels(stored, tokenizer, held_back)
+    held_back = [row for source in sources for row in source.held_back]
+    logits, truth = _logits_and_labels(stored, tokenizer, held_back)
     temperature = round(fit_temperature(logits, truth), 4)
+    hits = (logits.argmax(1) == truth).float()
+    right = torch.split(hits, [len(source.held_back) for source in sources])
+    accuracy = {s.name: round(float(r.mean()), 4) for s, r in zip(sources, right, strict=True)}
+    mean = round(sum(accuracy.values()) / len(accuracy), 4)
+    told = {"held_back_accuracy": mean, "held_back": accuracy} | made
     calibration = {
         "method": "temperature scaling (arXiv 1706.04599) on held-back training rows",
         "temperature": temperature,
         "rows": len(held_back),
     }
-    final = replace(saved, temperature=temperature, card=saved.card | {"calibration": calibration})
+    card = saved.card | {"training": told, "calibration": calibration}
+    final = replace(saved, temperature=temperature, card=card)
     folders.write(final)
     return final
 
 
-def logits_and_labels(
+def _logits_and_labels(
     classifier: Classifier, tokenizer: Tokenizer, rows: Sequence[Row]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What a classifier says of each row, (N, C), and the position of the row's label, (N,)."""
