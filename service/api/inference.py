@@ -173,7 +173,7 @@ class Inference:
         """
         windows = [window for text in prepared for window in text.windows]
         if now() >= deadline:
-            raise DeadlineExceeded("the time allowed was up before the texts were tokenized")
+            raise DeadlineExceeded("the time allowed was up by the time the texts were tokenized")
         try:
             answer, worker = await self._engine.infer(
                 folder.name, schedule, windows, deadline, traffic

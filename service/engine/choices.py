@@ -67,8 +67,9 @@ def choose_schedule(classifier: Classifier, graphs: Graphs) -> Schedule | None:
 
 
 def warm_up(classifier: Classifier) -> None:
-    """Lets a first forward set up what it sets up."""
-    _seconds(classifier)
+    """Lets the first forward of each probe shape set up what it sets up."""
+    for shape in PROBE_SHAPES:
+        _forward_seconds(classifier, shape)
 
 
 def _seconds(classifier: Classifier) -> float:
