@@ -10,6 +10,7 @@ its kernels (``eager``), and recorded as one graph (``captured``), which shows w
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -150,6 +151,9 @@ def load_subjects(
             known = ", ".join([*present, *registry.ARCHITECTURES])
             raise ValueError(f"no model or architecture {name!r}; there are: {known}")
         placed = classifier.to(device).cast(dtype)
+        if device.type == "cpu":
+            with contextlib.suppress(RuntimeError):  # where the service would go without, too
+                placed.pack()
         subjects.append(Subject(name, architecture, name not in present, placed))
     return subjects
 

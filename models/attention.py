@@ -1,10 +1,18 @@
-"""Scaled dot-product attention (arXiv 1706.03762, section 3.2.1), by whichever path is faster."""
+"""Scaled dot-product attention (arXiv 1706.03762, section 3.2.1), and what padding asks of it."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+# Padding of a batch from which on layers skip it. On one core minilm took 0.89 to 0.97 of the time
+# where 11 to 15% was padding and 1.01 where 3% was; the narrower transformer, which never skips it,
+# 0.92 to 1.03 in bfloat16.
+WORTH_SKIPPING = 0.08
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
@@ -35,3 +43,43 @@ def padding_mask(attention_mask: Tensor) -> Tensor | None:
     if attention_mask.device.type == "cpu" and bool(attention_mask.all()):
         return None
     return attention_mask[:, None, None, :]
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """A batch's padding: attention looks away from it, and the layers between may skip it.
+
+    Attributes:
+        shape: (B, T).
+        mask: (B, 1, 1, T), as ``padding_mask`` has it.
+        tokens: (N,) places of the real tokens in the flattened batch; None where layers read all.
+    """
+
+    shape: torch.Size
+    mask: Tensor | None
+    tokens: Tensor | None
+
+    @classmethod
+    def of(cls, attention_mask: Tensor) -> Self:
+        """Of a batch with this mask, (B, T). Nothing is skipped in training or on a GPU."""
+        mask = padding_mask(attention_mask)
+        tokens = None
+        if mask is not None and attention_mask.device.type == "cpu" and not torch.is_grad_enabled():
+            tokens = attention_mask.flatten().nonzero().squeeze(1)
+            if len(tokens) > (1 - WORTH_SKIPPING) * attention_mask.numel():
+                tokens = None
+        return cls(attention_mask.shape, mask, tokens)
+
+    def gather(self, hidden_states: Tensor) -> Tensor:
+        """(B, T, D) -> (N, D), the real tokens alone; unchanged where layers read all."""
+        if self.tokens is None:
+            return hidden_states
+        return hidden_states.flatten(0, 1).index_select(0, self.tokens)
+
+    def spread(self, hidden_states: Tensor) -> Tensor:
+        """(N, D) -> (B, T, D), with zeros at padding; unchanged where layers read all."""
+        if self.tokens is None:
+            return hidden_states
+        B, T = self.shape
+        spread = hidden_states.new_zeros(B * T, hidden_states.shape[-1])
+        return spread.index_copy_(0, self.tokens, hidden_states).view(B, T, -1)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from models.embedding import FrozenEmbedding
 from models.errors import InputError
+from models.packed import Packable
 from models.pooling import POOLINGS, Pooling, pooled_size
 
 Schedule = Literal["serial", "parallel"]
@@ -125,6 +126,20 @@ class Classifier(nn.Module):
         """Computes in ``dtype`` from now on. The shared table keeps its own: others read it too."""
         self.encoder.to(dtype)
         self.head.to(dtype)
+        return self
+
+    def pack(self) -> Self:
+        """Lays the encoder's weights out as this CPU reads them fastest, for good.
+
+        From then on it answers as before and does nothing else: it can't be trained, cast, moved,
+        copied or saved.
+
+        Raises:
+            RuntimeError: this processor has no such layout in the dtype of the weights.
+        """
+        for module in self.encoder.modules():
+            if isinstance(module, Packable):
+                module.pack()
         return self
 
     def check(self, input_ids: Tensor, attention_mask: Tensor, schedule: Schedule | None) -> None:

@@ -12,7 +12,9 @@ real tokens in reverse, with the padding still on the right, where it is never r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,9 +52,12 @@ class BiLSTMEncoder(Encoder):
     ) -> Tensor:
         order = reversed_order(attention_mask)
         hidden_states = embeddings  # (B, T, E), then (B, T, D)
-        for rightward, leftward in zip(self.rightward, self.leftward, strict=True):
-            seen = rightward(hidden_states)[0]  # (B, T, D / 2)
-            to_come = reverse(leftward(reverse(hidden_states, order))[0], order)  # (B, T, D / 2)
+        layers: Iterator[tuple[Any, Any]] = zip(self.rightward, self.leftward, strict=True)
+        for rightward, leftward in layers:
+            seen = rightward.states(hidden_states)  # (B, T, D / 2)
+            to_come = reverse(
+                leftward.states(reverse(hidden_states, order)), order
+            )  # (B, T, D / 2)
             hidden_states = torch.cat((seen, to_come), dim=-1)  # (B, T, D)
         return hidden_states
 

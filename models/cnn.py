@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.base import ClassifierConfig, Encoder, Schedule
+from models.packed import Linear
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +54,7 @@ class Convolution(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel_size: int, dilation: int) -> None:
         super().__init__()
         self.kernel_size, self.dilation = kernel_size, dilation
-        self.linear = nn.Linear(kernel_size * inputs, outputs)
+        self.linear = Linear(kernel_size * inputs, outputs)
 
     def forward(self, words: Tensor, padding: Tensor) -> Tensor:
         """(B, T, inputs) -> (B, T, outputs); ``padding`` is (B, T, 1), True where no word is."""

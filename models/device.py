@@ -30,6 +30,15 @@ def describe(device: torch.device) -> str:
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU computes in bfloat16 by itself; of a CPU, whether oneDNN does."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def synchronize(device: torch.device) -> None:
     """Returns when ``device`` has done all it was given; a CPU always has."""
     if device.type == "cuda":

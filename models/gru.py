@@ -46,8 +46,7 @@ class GRUEncoder(Encoder):
     def forward(
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
     ) -> Tensor:
-        hidden_states: Tensor = self.gru(embeddings)[0]  # (B, T, E) -> (B, T, D)
-        return hidden_states
+        return self.gru.states(embeddings)  # (B, T, E) -> (B, T, D)
 
     def flops(self, length: int) -> int:
         D = self.config.hidden_size

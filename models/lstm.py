@@ -54,8 +54,7 @@ class LSTMEncoder(Encoder):
     def forward(
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
     ) -> Tensor:
-        hidden_states: Tensor = self.lstm(embeddings)[0]  # (B, T, E) -> (B, T, D)
-        return hidden_states
+        return self.lstm.states(embeddings)  # (B, T, E) -> (B, T, D)
 
     def flops(self, length: int) -> int:
         D = self.config.hidden_size

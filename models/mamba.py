@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from models.base import ClassifierConfig, Encoder, Schedule
 from models.causal_conv import CausalConv
+from models.packed import Linear
 from models.scan import depth, scan
 
 SHORTEST_STEP, LONGEST_STEP = 0.001, 0.1  # of dt before training, as in the paper's code
@@ -71,13 +72,13 @@ class MambaBlock(nn.Module):
         d_inner = config.expansion * D
         self.sizes = [config.dt_rank, N, N]
         self.norm = nn.RMSNorm(D, eps=1e-5)
-        self.in_proj = nn.Linear(D, 2 * d_inner, bias=False)
+        self.in_proj = Linear(D, 2 * d_inner, bias=False)
         self.conv = CausalConv(d_inner, config.kernel_size)
         self.x_proj = nn.Linear(d_inner, sum(self.sizes), bias=False)
         self.dt_proj = nn.Linear(config.dt_rank, d_inner)
         self.A_log = nn.Parameter(torch.arange(1.0, N + 1).log().unsqueeze(1).repeat(1, d_inner))
         self.skip = nn.Parameter(torch.ones(d_inner))
-        self.out_proj = nn.Linear(d_inner, D, bias=False)
+        self.out_proj = Linear(d_inner, D, bias=False)
         steps = torch.empty(d_inner).uniform_(math.log(SHORTEST_STEP), math.log(LONGEST_STEP)).exp()
         with torch.no_grad():
             self.dt_proj.bias.copy_(steps.expm1().log())  # the inverse of softplus
@@ -116,7 +117,7 @@ class MambaEncoder(Encoder):
         super().__init__()
         self.config = config
         self.output_size = config.d_model
-        self.project = nn.Linear(config.input_size, config.d_model)
+        self.project = Linear(config.input_size, config.d_model)
         self.blocks = nn.ModuleList(MambaBlock(config) for _ in range(config.num_layers))
         self.norm = nn.RMSNorm(config.d_model, eps=1e-5)
 

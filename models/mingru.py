@@ -21,10 +21,10 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.base import ClassifierConfig, Encoder, Schedule
 from models.causal_conv import CausalConv
+from models.packed import Linear
 from models.scan import depth, scan
 
 
@@ -53,10 +53,10 @@ class MinGRUBlock(nn.Module):
         D = config.d_model
         self.recurrence_norm = nn.LayerNorm(D)
         self.conv = CausalConv(D, config.kernel_size)
-        self.gate_candidate = nn.Linear(D, 2 * D)  # W_z and W_h
+        self.gate_candidate = Linear(D, 2 * D)  # W_z and W_h
         self.feed_forward_norm = nn.LayerNorm(D)
-        self.expand = nn.Linear(D, config.d_ff)
-        self.contract = nn.Linear(config.d_ff, D)
+        self.expand = Linear(D, config.d_ff)
+        self.contract = Linear(config.d_ff, D)
 
     def forward(self, hidden_states: Tensor, schedule: Schedule) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
@@ -66,7 +66,7 @@ class MinGRUBlock(nn.Module):
         gate = gate.float()
         states = scan(torch.sigmoid(-gate), torch.sigmoid(gate) * candidate, schedule)
         hidden_states = hidden_states + states.to(hidden_states.dtype)
-        expanded = F.gelu(self.expand(self.feed_forward_norm(hidden_states)))  # (B, T, F)
+        expanded = self.expand.gelu(self.feed_forward_norm(hidden_states))  # (B, T, F)
         added: Tensor = hidden_states + self.contract(expanded)  # (B, T, F) -> (B, T, D)
         return added
 
@@ -80,7 +80,7 @@ class MinGRUEncoder(Encoder):
         super().__init__()
         self.config = config
         self.output_size = config.d_model
-        self.project = nn.Linear(config.input_size, config.d_model)
+        self.project = Linear(config.input_size, config.d_model)
         self.blocks = nn.ModuleList(MinGRUBlock(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.d_model)
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from models.attention import attend, padding_mask
+from models.attention import Padding, attend
 from models.base import ClassifierConfig, Encoder, Schedule
+from models.packed import Linear
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,23 +48,24 @@ class MiniLMBlock(nn.Module):
         super().__init__()
         D = config.input_size
         self.num_heads = config.num_heads
-        self.query_key_value = nn.Linear(D, 3 * D)
-        self.attention_output = nn.Linear(D, D)
+        self.query_key_value = Linear(D, 3 * D)
+        self.attention_output = Linear(D, D)
         self.attention_norm = nn.LayerNorm(D, eps=config.layer_norm_eps)
-        self.expand = nn.Linear(D, config.d_ff)
-        self.contract = nn.Linear(config.d_ff, D)
+        self.expand = Linear(D, config.d_ff)
+        self.contract = Linear(config.d_ff, D)
         self.feed_forward_norm = nn.LayerNorm(D, eps=config.layer_norm_eps)
 
-    def forward(self, hidden_states: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, T, D) -> (B, T, D); ``mask`` is (B, 1, 1, T) or None where nothing is padding."""
-        B, T, D = hidden_states.shape
-        projected = self.query_key_value(hidden_states)  # (B, T, 3·D)
+    def forward(self, hidden_states: Tensor, padding: Padding) -> Tensor:
+        """(B, T, D) -> (B, T, D), or (N, D) -> (N, D) where the padding is skipped."""
+        B, T, D = *padding.shape, hidden_states.shape[-1]
+        projected = padding.spread(self.query_key_value(hidden_states))  # (B, T, 3·D)
         projected = projected.view(B, T, 3, self.num_heads, D // self.num_heads)
         query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, nh, T, hs)
-        attended = attend(query, key, value, mask)
+        attended = attend(query, key, value, padding.mask)
         attended = attended.transpose(1, 2).reshape(B, T, D)  # (B, nh, T, hs) -> (B, T, D)
-        hidden_states = self.attention_norm(hidden_states + self.attention_output(attended))
-        fed_forward = self.contract(F.gelu(self.expand(hidden_states)))  # (B, T, F) -> (B, T, D)
+        attended = self.attention_output(padding.gather(attended))
+        hidden_states = self.attention_norm(hidden_states + attended)
+        fed_forward = self.contract(self.expand.gelu(hidden_states))  # (…, F) -> (…, D)
         normed: Tensor = self.feed_forward_norm(hidden_states + fed_forward)
         return normed
 
@@ -89,10 +90,11 @@ class MiniLMEncoder(Encoder):
     ) -> Tensor:
         T = embeddings.shape[1]
         hidden_states: Tensor = self.embedding_norm(embeddings + self.positions.weight[:T])
-        mask = padding_mask(attention_mask)
+        padding = Padding.of(attention_mask)
+        hidden_states = padding.gather(hidden_states)
         for block in self.blocks:
-            hidden_states = block(hidden_states, mask)
-        return hidden_states
+            hidden_states = block(hidden_states, padding)
+        return padding.spread(hidden_states)
 
     def flops(self, length: int) -> int:
         D, layers = self.config.input_size, self.config.num_layers

@@ -25,13 +25,14 @@ from models.windows import LongInput, PreparedText, prepare
 def collate(windows: Sequence[Sequence[int]], padding_id: int = 0) -> tuple[Tensor, Tensor]:
     """Windows to one padded batch: input_ids (B, T) int64 and attention_mask (B, T) bool."""
     longest = max(map(len, windows))
-    flat = array("q")
+    ids, real = array("q"), bytearray()  # row after row
     for window in windows:
-        flat.extend(window)
-        flat.extend([padding_id] * (longest - len(window)))
-    input_ids = torch.frombuffer(flat, dtype=torch.int64).view(len(windows), longest)  # (B, T)
-    lengths = torch.tensor([len(window) for window in windows])
-    attention_mask = torch.arange(longest) < lengths.unsqueeze(1)  # (B, T)
+        padding = longest - len(window)
+        ids.extend(window)
+        ids.extend([padding_id] * padding)
+        real += b"\1" * len(window) + bytes(padding)
+    input_ids = torch.frombuffer(ids, dtype=torch.int64).view(-1, longest)  # (B, T)
+    attention_mask = torch.frombuffer(real, dtype=torch.bool).view(-1, longest)  # (B, T)
     return input_ids, attention_mask
 
 
@@ -106,8 +107,18 @@ class Predictor:
         Raises:
             InputError: a text can't be read; see ``windows.prepare``.
         """
-        window = self.classifier.config.max_length
-        prepared = prepare(texts, self.tokenizer, window, long_input)
+        return self.judge(self.prepare(texts, long_input), schedule)
+
+    def prepare(
+        self, texts: Sequence[str], long_input: LongInput = "truncate"
+    ) -> list[PreparedText]:
+        """Texts as the model will read them. Raises InputError as ``windows.prepare`` does."""
+        return prepare(texts, self.tokenizer, self.classifier.config.max_length, long_input)
+
+    def judge(
+        self, prepared: Sequence[PreparedText], schedule: Schedule | None = None
+    ) -> list[Prediction]:
+        """A verdict for each prepared text, in the order given."""
         logits = self.logits([w for text in prepared for w in text.windows], schedule)
         verdicts = judge_texts(prepared, logits, self.classifier.config.labels, self.temperature)
         return [Prediction(verdict, text) for verdict, text in zip(verdicts, prepared, strict=True)]

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.attention import attend, padding_mask
 from models.base import ClassifierConfig, Encoder, Schedule
+from models.packed import Linear
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,11 +49,11 @@ class TransformerBlock(nn.Module):
         D = config.d_model
         self.num_heads = config.num_heads
         self.attention_norm = nn.LayerNorm(D)
-        self.query_key_value = nn.Linear(D, 3 * D)
-        self.attention_output = nn.Linear(D, D)
+        self.query_key_value = Linear(D, 3 * D)
+        self.attention_output = Linear(D, D)
         self.feed_forward_norm = nn.LayerNorm(D)
-        self.expand = nn.Linear(D, config.d_ff)
-        self.contract = nn.Linear(config.d_ff, D)
+        self.expand = Linear(D, config.d_ff)
+        self.contract = Linear(config.d_ff, D)
 
     def forward(
         self, hidden_states: Tensor, mask: Tensor | None, rotation: tuple[Tensor, Tensor]
@@ -68,7 +68,7 @@ class TransformerBlock(nn.Module):
         attended = attend(query, key, value, mask)
         attended = attended.transpose(1, 2).reshape(B, T, D)  # (B, nh, T, hs) -> (B, T, D)
         hidden_states = hidden_states + self.attention_output(attended)
-        expanded = F.gelu(self.expand(self.feed_forward_norm(hidden_states)))  # (B, T, F)
+        expanded = self.expand.gelu(self.feed_forward_norm(hidden_states))  # (B, T, F)
         added: Tensor = hidden_states + self.contract(expanded)  # (B, T, F) -> (B, T, D)
         return added
 
@@ -84,7 +84,7 @@ class TransformerEncoder(Encoder):
             )
         self.config = config
         self.output_size = config.d_model
-        self.project = nn.Linear(config.input_size, config.d_model)
+        self.project = Linear(config.input_size, config.d_model)
         self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.d_model)
         self.initialize()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
+from models.device import computes_bfloat16
 from models.predict import Prediction, Predictor
 from training.calibrate import calibration_noise, expected_calibration_error
 from training.data import DataSet, label_index
@@ -28,6 +30,8 @@ class Evaluation:
         confusion: texts by true label (row) and predicted label (column).
         schedules_agree: share of texts with one label under every schedule; None where there is
             one schedule.
+        bfloat16_agrees: share of texts with one label in float32 and in bfloat16, under every
+            schedule; None where bfloat16 wasn't tried.
     """
 
     data: str
@@ -39,6 +43,7 @@ class Evaluation:
     labels: tuple[str, ...]
     confusion: list[list[int]]
     schedules_agree: float | None = None
+    bfloat16_agrees: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For a card: everything but the name, rounded to what the number of rows supports."""
@@ -46,8 +51,10 @@ class Evaluation:
         del values["data"]
         for key in ("accuracy", "f1", "calibration_error", "calibration_noise"):
             values[key] = round(values[key], 4)
-        if self.schedules_agree is None:
-            del values["schedules_agree"]
+        for key in ("schedules_agree", "bfloat16_agrees"):
+            agreement = values.pop(key)
+            if agreement is not None:
+                values[key] = round(agreement, 4)
         return values | {"labels": list(self.labels)}
 
     def table(self) -> str:
@@ -68,18 +75,26 @@ class Evaluation:
             lines.append(
                 f"  one label under every schedule: {self.schedules_agree:.2%} of the rows"
             )
+        if self.bfloat16_agrees is not None:
+            lines.append(
+                f"  one label in float32 and bfloat16: {self.bfloat16_agrees:.2%} of the rows"
+            )
         return "\n".join(lines)
 
 
-def evaluate(predictor: Predictor, data: DataSet) -> Evaluation:
-    """Scores a model on a data set."""
+def evaluate(predictor: Predictor, data: DataSet, halved: Predictor | None = None) -> Evaluation:
+    """Scores a model on a data set.
+
+    Args:
+        predictor: in float32.
+        data: labelled texts.
+        halved: the same model in bfloat16, to be compared with it; see ``in_bfloat16``.
+    """
     labels = predictor.classifier.config.labels
     texts = [row.text for row in data.rows]
-    by_schedule = [
-        predictor.predict(texts, schedule=schedule)
-        for schedule in predictor.classifier.encoder.schedules or (None,)
-    ]
+    by_schedule = _under_every_schedule(predictor, texts)
     predictions = by_schedule[0]
+    in_both = by_schedule + _under_every_schedule(halved, texts) if halved else None
     truth = torch.tensor([label_index(row.label, labels) for row in data.rows])
     predicted = torch.tensor([labels.index(p.verdict.label) for p in predictions])
     confidences = torch.tensor([p.verdict.score for p in predictions])
@@ -96,12 +111,32 @@ def evaluate(predictor: Predictor, data: DataSet) -> Evaluation:
         labels=labels,
         confusion=confusion.tolist(),
         schedules_agree=_agreement(by_schedule) if len(by_schedule) > 1 else None,
+        bfloat16_agrees=_agreement(in_both) if in_both else None,
     )
 
 
-def _agreement(by_schedule: Sequence[Sequence[Prediction]]) -> float:
+def in_bfloat16(predictor: Predictor) -> Predictor | None:
+    """The same model as the service runs it in bfloat16; None where the device has no such format.
+
+    On a CPU the weights are packed, as they are there.
+    """
+    classifier = predictor.classifier
+    device = classifier.head.weight.device
+    if not computes_bfloat16(device):
+        return None
+    shared = {id(classifier.embedding): classifier.embedding}
+    halved = copy.deepcopy(classifier, shared).cast(torch.bfloat16)
+    return replace(predictor, classifier=halved.pack() if device.type == "cpu" else halved)
+
+
+def _under_every_schedule(predictor: Predictor, texts: Sequence[str]) -> list[Sequence[Prediction]]:
+    schedules = predictor.classifier.encoder.schedules or (None,)
+    return [predictor.predict(texts, schedule=schedule) for schedule in schedules]
+
+
+def _agreement(by_run: Sequence[Sequence[Prediction]]) -> float:
     """Share of the texts that have one label in all."""
-    said = [[one.verdict.label for one in predictions] for predictions in by_schedule]
+    said = [[one.verdict.label for one in predictions] for predictions in by_run]
     same = [len(set(labels)) == 1 for labels in zip(*said, strict=True)]
     return sum(same) / len(same)
 

@@ -1,4 +1,4 @@
-"""How a worker runs a model, chosen by trying: dtype, schedule, and what is recorded as a graph."""
+"""How a worker runs a model, chosen by trying: dtype, layout, schedule, what becomes a graph."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,10 +18,16 @@ from models.captured import CapturedForward, capture_where_it_wins
 
 logger = logging.getLogger("lockstep.compute")
 
-PROBE_SHAPES = ((1, 32), (8, 64))  # (B, T) of the forwards that choose a dtype
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PROBE_SHAPES = ((1, 32), (8, 64))  # (B, T) of the forwards that choose a dtype and a layout
 PROBE_REPEATS = 5
 PROBE_SECONDS = 0.1  # for one shape: a busy machine must not delay the start
+TRIED_SHAPE = (1, 8)  # of a forward that tells whether there is such a layout
 SCHEDULE_SHAPE = (1, 128)  # of the forwards that choose a schedule: a review, alone
+THREADS_SHAPE = (1, 64)  # of the forwards that choose how many threads
+THREADS_ROUNDS = 4
+THREADS_SECONDS = 1.0  # after which no further round begins, past the second
+THREADS_WORTH = 1.05
 WORTHWHILE = 0.9  # bfloat16 costs digits: it must take at most this share of float32's time
 
 Graphs = Mapping[Schedule | None, CapturedForward]  # of forwards, by schedule
@@ -42,12 +48,76 @@ def forward(
     return predict.run(classifier, input_ids, attention_mask, schedule)
 
 
-def choose_dtype(classifier: Classifier) -> str:
-    """The faster of float32 and bfloat16 on this device, by trying a copy of each."""
-    float32 = _seconds(classifier)
+def settle(classifier: Classifier, wanted: str) -> tuple[str, bool]:
+    """Puts a classifier into the fastest form on this device, by trying copies of it.
+
+    The dtypes are compared packed, then the better one with what torch makes of it unpacked.
+
+    Args:
+        classifier: in float32.
+        wanted: one of ``DTYPES``, or ``auto``.
+
+    Returns:
+        The dtype, and whether the weights were packed.
+    """
+    on_cpu = classifier.head.weight.device.type == "cpu"
+    dtypes = tuple(DTYPES) if wanted == "auto" else (wanted,)
+    if not on_cpu and len(dtypes) == 1:
+        classifier.cast(DTYPES[wanted])
+        return wanted, False
+    seconds = {dtype: _seconds(_copy(classifier, dtype, packed=on_cpu)) for dtype in dtypes}
+    dtype = dtypes[0]
+    if len(dtypes) > 1 and seconds["bfloat16"] < WORTHWHILE * seconds["float32"]:
+        dtype = "bfloat16"
+    packed = on_cpu and seconds[dtype] < _seconds(_copy(classifier, dtype, packed=False))
+    classifier.cast(DTYPES[dtype])
+    if packed:
+        classifier.pack()
+    return dtype, packed
+
+
+def _copy(classifier: Classifier, dtype: str, packed: bool) -> Classifier:
+    """As it would be served; unpacked all the same where this processor can't."""
     shared = {id(classifier.embedding): classifier.embedding}
-    bfloat16 = _seconds(copy.deepcopy(classifier, shared).cast(torch.bfloat16))
-    return "bfloat16" if bfloat16 < WORTHWHILE * float32 else "float32"
+    copied = copy.deepcopy(classifier, shared).cast(DTYPES[dtype])
+    if not packed:
+        return copied
+    try:
+        copied.pack()
+        _forward_seconds(copied, TRIED_SHAPE)
+    except RuntimeError as error:
+        logger.info("weights in %s can't be packed here: %s", dtype, error)
+        return _copy(classifier, dtype, packed=False)
+    return copied
+
+
+def choose_threads(classifiers: Sequence[Classifier], most: int) -> int:
+    """Sets torch to the number of threads with which forwards of all the models take least time.
+
+    One text each, in float32 and unpacked: what a form makes of cores is little beside the model.
+
+    Tried are ``most``, half of it, a fourth, … 1. Of those within ``THREADS_WORTH`` of the fastest
+    the fewest are taken: what a forward gains little by, others need.
+    """
+    counts = [most]
+    while counts[-1] > 1:
+        counts.append(counts[-1] // 2)
+    if len(counts) == 1:
+        return most
+    least = dict.fromkeys(counts, math.inf)
+    give_up = time.perf_counter() + THREADS_SECONDS
+    for turn in range(THREADS_ROUNDS):
+        for count in counts:
+            torch.set_num_threads(count)
+            seconds = sum(_forward_seconds(classifier, THREADS_SHAPE) for classifier in classifiers)
+            if turn:  # the first sets things up
+                least[count] = min(least[count], seconds)
+        if turn and time.perf_counter() > give_up:
+            break
+    enough = THREADS_WORTH * min(least.values())
+    chosen = min(count for count, seconds in least.items() if seconds <= enough)
+    torch.set_num_threads(chosen)
+    return chosen
 
 
 def choose_schedule(classifier: Classifier, graphs: Graphs) -> Schedule | None:
@@ -76,12 +146,14 @@ def _seconds(classifier: Classifier) -> float:
     """The best of a few forwards of each probe shape, summed; few where they are slow."""
     total = 0.0
     for shape in PROBE_SHAPES:
-        _forward_seconds(classifier, shape)  # the first of a shape sets things up
-        best, give_up = math.inf, time.perf_counter() + PROBE_SECONDS
-        for _ in range(PROBE_REPEATS):
-            best = min(best, _forward_seconds(classifier, shape))
-            if time.perf_counter() > give_up:
-                break
+        give_up = time.perf_counter() + PROBE_SECONDS
+        best = _forward_seconds(classifier, shape)
+        if time.perf_counter() < give_up:
+            best = math.inf  # the first of a shape sets things up, which a slow one hides
+            for _ in range(PROBE_REPEATS):
+                best = min(best, _forward_seconds(classifier, shape))
+                if time.perf_counter() > give_up:
+                    break
         total += best
     return total
 

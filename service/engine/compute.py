@@ -8,6 +8,7 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -25,7 +26,7 @@ from service.observe.timing import now
 
 logger = logging.getLogger("lockstep.compute")
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+KEPT_LENGTHS = 4096  # of all models, for which what a window costs is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class LoadedModel:
     Attributes:
         classifier: in evaluation mode.
         dtype: ``float32`` or ``bfloat16``.
+        packed: whether its weights lie as ``models/packed.py`` has them.
         load_seconds: reading it and choosing how to run it.
         schedule: the fastest of the encoder's; None where it has none to choose from.
         graphs: on a GPU, for batches that gain by it.
@@ -42,6 +44,7 @@ class LoadedModel:
 
     classifier: Classifier
     dtype: str
+    packed: bool
     load_seconds: float
     schedule: Schedule | None
     graphs: Graphs = field(default_factory=dict)
@@ -65,31 +68,52 @@ class Compute:
         device: as the setting has it.
         dtype: as the setting has it.
         threads: cores that a forward may use.
+        fewer_threads: whether to use fewer where that is faster.
     """
 
     def __init__(
-        self, weights: Path, names: Sequence[str], device: str, dtype: str, threads: int
+        self,
+        weights: Path,
+        names: Sequence[str],
+        device: str,
+        dtype: str,
+        threads: int,
+        fewer_threads: bool = False,
     ) -> None:
         torch.set_num_threads(threads)
         self.device = resolve_device(device)
         embedding = checkpoint.load_embedding(weights / folders.WORDPIECE, torch.float16)
         embedding.to(self.device)
-        self.models = {
-            name: self._load(folders.read(weights / name), embedding, dtype) for name in names
-        }
+        read = {name: self._read(folders.read(weights / name), embedding) for name in names}
+        if fewer_threads and self.device.type == "cpu":
+            # First, since with too many of them all that follows would take longer.
+            chosen = choices.choose_threads(
+                [classifier for classifier, _ in read.values()], threads
+            )
+            logger.info("%d of %d threads a forward", chosen, threads)
+        self.models = {name: self._settle(name, *read.pop(name), dtype) for name in names}
+        # Kept, since clients wait meanwhile and lengths come again.
+        self.flops = lru_cache(KEPT_LENGTHS)(self._flops)
+        self.sequential_depth = lru_cache(KEPT_LENGTHS)(self._sequential_depth)
 
-    def _load(self, folder: ModelFolder, embedding: FrozenEmbedding, dtype: str) -> LoadedModel:
+    def _read(self, folder: ModelFolder, embedding: FrozenEmbedding) -> tuple[Classifier, float]:
+        """A classifier in float32 on the device, and the seconds that took."""
         began = time.monotonic()
         classifier = checkpoint.load(folder, embedding).to(self.device)
-        chosen = choices.choose_dtype(classifier) if dtype == "auto" else dtype
-        classifier.cast(DTYPES[chosen])
+        return classifier, time.monotonic() - began
+
+    def _settle(
+        self, name: str, classifier: Classifier, read_seconds: float, dtype: str
+    ) -> LoadedModel:
+        began = time.monotonic()
+        chosen, packed = choices.settle(classifier, dtype)
         choices.warm_up(classifier)  # or the first client would pay for it
         graphs = choices.capture(classifier)
         schedule = choices.choose_schedule(classifier, graphs)
-        seconds = time.monotonic() - began
-        how = f"{chosen}, {schedule}" if schedule else chosen
-        logger.info("%s on %s in %s, loaded in %.2f s", folder.name, self.device, how, seconds)
-        return LoadedModel(classifier, chosen, seconds, schedule, graphs)
+        seconds = read_seconds + time.monotonic() - began
+        how = ", ".join(filter(None, (chosen, "packed" if packed else "", schedule)))
+        logger.info("%s on %s in %s, loaded in %.2f s", name, self.device, how, seconds)
+        return LoadedModel(classifier, chosen, packed, seconds, schedule, graphs)
 
     def run(
         self, model: str, schedule: str | None, windows: Sequence[Sequence[int]]
@@ -109,6 +133,16 @@ class Compute:
             raise FloatingPointError(f"{model} gave logits that aren't numbers")
         return BatchResult(logits, on_device, finished)
 
+    def release(self) -> None:
+        """Gives back what a GPU's memory is held of for no tensor, before a smaller batch."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @staticmethod
+    def ended_by(error: Exception) -> bool:
+        """Whether no forward can follow: after most errors of a GPU every further one fails too."""
+        return isinstance(error, torch.AcceleratorError)
+
     def memory_bytes(self) -> int:
         """What this worker holds of its GPU's memory; on a CPU, of the machine's."""
         if self.device.type == "cuda":
@@ -116,11 +150,11 @@ class Compute:
         resident = int(Path("/proc/self/statm").read_text().split()[1])  # in pages
         return resident * resource.getpagesize()
 
-    def flops(self, model: str, length: int) -> int:
+    def _flops(self, model: str, length: int) -> int:
         """Operations of one window."""
         return cost.flops(self.models[model].classifier, length)
 
-    def sequential_depth(self, model: str, length: int, schedule: str | None) -> int:
+    def _sequential_depth(self, model: str, length: int, schedule: str | None) -> int:
         """Steps of one window that must wait for one another."""
         encoder = self.models[model].classifier.encoder
         return encoder.sequential_depth(length, cast(Schedule | None, schedule))

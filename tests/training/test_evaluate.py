@@ -4,6 +4,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+import torch
 
 from models.checkpoint import load_predictor
 from models.predict import Prediction
@@ -11,7 +12,7 @@ from models.verdict import Verdict
 from models.windows import PreparedText
 from tests.small import write_model
 from training.data import DataError, DataSet, Row
-from training.evaluate import Evaluation, evaluate
+from training.evaluate import Evaluation, evaluate, in_bfloat16
 
 LABELS = ("bad", "fair", "good")
 
@@ -92,6 +93,40 @@ def test_schedules_are_compared_row_by_row() -> None:
     assert evaluation.schedules_agree == 0.5
     assert evaluation.to_dict()["schedules_agree"] == 0.5
     assert "one label under every schedule: 50.00%" in evaluation.table()
+
+
+def test_bfloat16_is_compared_with_float32_row_by_row() -> None:
+    halved = predictor(("bad", 0.9), ("fair", 0.9), ("good", 0.9), ("good", 0.9))
+    whole = predictor(("bad", 0.9), ("bad", 0.9), ("good", 0.9), ("good", 0.9))
+    data = DataSet("own/test", [Row(str(n), "bad") for n in range(4)])
+    evaluation = evaluate(whole, data, halved)
+    assert evaluation.accuracy == 0.5  # float32's
+    assert evaluation.bfloat16_agrees == 0.75
+    assert evaluation.to_dict()["bfloat16_agrees"] == 0.75
+    assert "one label in float32 and bfloat16: 75.00%" in evaluation.table()
+    assert "bfloat16_agrees" not in evaluate(whole, data).to_dict()
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "mingru"])
+def test_bfloat16_of_a_real_model_is_another_model(weights: Path, architecture: str) -> None:
+    write_model(weights, architecture, architecture=architecture)
+    _, real = load_predictor(weights, architecture)
+    halved = in_bfloat16(real)
+    if halved is None:
+        pytest.skip("no bfloat16 here")
+    assert halved.classifier.head.weight.dtype == torch.bfloat16
+    assert halved.classifier.embedding is real.classifier.embedding
+    assert real.classifier.head.weight.dtype == torch.float32
+    rows = [Row(text, "1") for text in ("great film", "one two three four five six", "dull")]
+    assert evaluate(real, DataSet("a/b", rows), halved).bfloat16_agrees == 1.0
+
+
+def test_bfloat16_isnt_tried_where_there_is_none(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(weights)
+    monkeypatch.setattr("training.evaluate.computes_bfloat16", lambda device: False)
+    assert in_bfloat16(load_predictor(weights, "lstm")[1]) is None
 
 
 def test_schedules_of_a_real_model_agree(weights: Path) -> None:

@@ -60,7 +60,7 @@ def test_model_with_one_order_has_no_schedule_to_choose(compute: Compute) -> Non
 
 
 def test_worker_tells_what_it_chose(compute: Compute) -> None:
-    hello = greeting(compute, replaces=False)
+    hello = greeting(compute, replaces=0)
     assert compute.models["mingru"].schedule in ("serial", "parallel")
     assert hello.fastest_schedule("mingru") == compute.models["mingru"].schedule
     assert hello.fastest_schedule("lstm") is None
