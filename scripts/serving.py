@@ -10,23 +10,41 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 180  # some 10 s, and many times that where every core is taken
 STOP_SECONDS = 60
 
 
 @contextmanager
-def serving(port: int, *arguments: str) -> Iterator[int]:
+def serving(
+    port: int,
+    *arguments: str,
+    root: Path = ROOT,
+    program: Sequence[str] = ("-m", "cli.main"),
+) -> Iterator[int]:
     """``lockstep serve`` with these flags, ready; gives the id of its process and of its group.
+
+    Args:
+        port: where it listens.
+        arguments: flags of ``lockstep serve``.
+        root: the checkout that it is run from.
+        program: what is run there in place of ``lockstep``.
 
     Raises:
         SystemExit: it ended before it was ready, or wasn't in time.
     """
-    command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port), *arguments]
+    command = [sys.executable, *program, "serve", "--port", str(port), *arguments]
     service = subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         if failure := _failure(service, port):

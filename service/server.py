@@ -1,47 +1,50 @@
 """Builds the service and runs it on LitServe.
 
-    parent ── starts and watches ──▶ worker (spawned; torch, every model)
-       └───── forks ──▶ API process (Starlette under uvicorn; no torch)
+    parent ── starts and watches ──▶ workers (spawned; torch, every model)
+       └───── forks ──▶ API processes (Starlette under uvicorn; no torch)
 
-LitServe binds the port, starts the processes, starts a dead worker again and ends everything in
-order. Its routes, queues and middlewares are not used: the application is ours.
+LitServe binds the port, starts the processes and ends everything in order. Its routes, queues,
+middlewares and manager process are not used: the application is ours, and so is the watch over
+the processes.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import litserve
-from litserve.utils import WorkerSetupStatus
 
 from models import folder as folders
 from models.tokenizer import Tokenizer
-from service.api.app import create_app
+from service.api.app import METRICS_FOLDER, create_app
 from service.api.catalogue import Catalogue, check_shadows, default_model
-from service.api.protocol import BoundedProtocol
+from service.api.protocol import BoundedProtocol, allow_open_files
+from service.engine.heartbeat import Heartbeat
 from service.engine.lifeline import end_forks_with_this_process
-from service.engine.worker import WorkerAPI, WorkerOptions, socket_path
-from service.observe import logs, tracing
+from service.engine.placement import place, share_threads
+from service.engine.supervisor import Charge, Supervisor
+from service.engine.worker import Unused, WorkerAPI, WorkerOptions, heartbeat_path, socket_path
+from service.observe import logs, metrics, tracing
 from service.settings import Settings
 
 logger = logging.getLogger("lockstep.server")
 
-WORKERS = 1
-RESTART_SECONDS = 0.2  # between a worker's death and the next one's start
+LISTEN_BACKLOG = 2048  # uvicorn's
 # What an API process may take to end after its last request: spans and log lines go out.
 END_SECONDS = int(tracing.FLUSH_SECONDS + logs.FLUSH_SECONDS) + 1
 
@@ -56,6 +59,7 @@ def serve(settings: Settings) -> int:
     """
     tracing.check(os.environ)
     logs.configure(settings.log_level, settings.log_format)
+    allow_open_files(settings.max_connections)
     found = folders.discover(settings.weights, list(settings.models) or None)
     catalogue = Catalogue(
         folders=found,
@@ -78,6 +82,8 @@ def serve(settings: Settings) -> int:
                 lifespan="on",
                 http=partial(BoundedProtocol, settings),
             )
+        except KeyboardInterrupt:
+            logger.info("told to stop before anything was served")
         except SystemExit as stop:  # uvicorn's way to say that it can't listen, after its log did
             raise OSError(f"can't listen on {settings.host}:{settings.port} ({stop})") from stop
     return 1 if server.failed else 0
@@ -105,40 +111,52 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
     """
 
     def __init__(self, settings: Settings, catalogue: Catalogue, runtime: Path) -> None:
+        self._devices = place(settings.device, settings.workers)
+        workers = len(self._devices)
         options = WorkerOptions(
             weights=settings.weights.absolute(),
             models=tuple(catalogue.folders),
-            device=settings.device,
             dtype=settings.dtype,
-            threads=settings.threads,
+            threads=share_threads(settings.threads or len(os.sched_getaffinity(0)), workers),
+            fewer_threads=settings.threads is None,
             max_batch_tokens=settings.max_batch_tokens,
             sockets=runtime,
             log_level=settings.log_level,
             log_format=settings.log_format,
         )
-        # One process either way: the worker chooses its device itself.
         super().__init__(
             WorkerAPI(options),
-            accelerator="cpu",
-            workers_per_device=WORKERS,
+            accelerator="cpu",  # what LitServe makes of it is overridden below
             timeout=False,
             restart_workers=True,
             disable_openapi_url=True,
         )
-        sockets = [socket_path(runtime, worker) for worker in range(WORKERS)]
+        sockets = [socket_path(runtime, worker) for worker in range(workers)]
         self.app = create_app(settings, catalogue, sockets, runtime)
         self.uvicorn_graceful_timeout = settings.drain_timeout_ms // 1000
         self.failed = False
-        self._stopping = False
+        self._settings, self._runtime = settings, runtime
+        self._sockets: list[socket.socket] = []
+        self._api: dict[int, BaseProcess] = {}
+        self._charges: list[Charge] = []
+        self._supervisor = Supervisor(self._charges, settings.stuck_seconds)
+
+    def _inference_workers_config_for_api(self, api_path: str) -> list[list[str]]:
+        """A device a worker."""
+        return [[device] for device in self._devices]
 
     def _init_manager(self, num_api_servers: int) -> Any:
-        """The manager is forked deaf to SIGTERM, so a signal to the group can't take it first."""
+        """No manager process: nothing of ours goes through its queues."""
         logs.adopt()  # LitServe has just given its logger a handler of its own
         end_forks_with_this_process()
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        manager = super()._init_manager(num_api_servers)
+        self._shutdown_event = threading.Event()
+        self.workers_setup_status: dict[str, str] = {}
+        self.litapi_request_queues = dict.fromkeys(
+            lit_api.api_path for lit_api in self.litapi_connector
+        )
+        self._transport = Unused()
         self._install_stop_handler()
-        return manager
+        return self._transport
 
     def _install_stop_handler(self) -> None:
         """SIGTERM and SIGINT end ``run`` as Ctrl-C does: in-flight requests finish first."""
@@ -147,55 +165,97 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
         def stop(signum: int, frame: Any) -> None:
             if os.getpid() != owner:  # an API process, after uvicorn has drained it
                 raise SystemExit(0)
-            self._stopping = True
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_IGN)
+            self._supervisor.stop()
             raise KeyboardInterrupt
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
 
-    def verify_worker_status(self) -> None:
-        """Waits for a worker to be ready; one that ended without a word is an error too."""
-        while WorkerSetupStatus.READY not in self.workers_setup_status.values():
-            alive = any(process.is_alive() for process in self.inference_workers)
-            if WorkerSetupStatus.ERROR in self.workers_setup_status.values() or not alive:
-                raise ChildProcessError("the worker couldn't start; its own message is above")
-            time.sleep(0.02)
+    def launch_inference_worker(self, lit_api: WorkerAPI) -> list[BaseProcess]:
+        """Every worker, each with a heartbeat."""
+        for worker in range(len(self._devices)):
+            launch = partial(self._launch_worker, lit_api, worker)
+            self._charges.append(Charge(f"worker {worker}", launch, *launch(0)))
+        return [charge.process for charge in self._charges]
 
-    def _start_server(self, *arguments: Any, **options: Any) -> Mapping[int, BaseProcess]:
-        processes: Mapping[int, BaseProcess] = super()._start_server(*arguments, **options)
-        # uvicorn has its bound by now; LitServe waits this long for it, before it kills.
-        self.uvicorn_graceful_timeout += END_SECONDS
-        watcher = threading.Thread(target=self._watch_api, args=(processes,), daemon=True)
-        watcher.start()
-        return processes
+    def _launch_worker(
+        self, lit_api: WorkerAPI, worker: int, replaces: int
+    ) -> tuple[BaseProcess, Heartbeat]:
+        path = heartbeat_path(self._runtime, worker)
+        path.unlink(missing_ok=True)  # the one before may be in its last beats
+        heartbeat = Heartbeat(path)
+        lit_api.options = replace(lit_api.options, replaces=replaces)
+        process: BaseProcess = self.launch_single_inference_worker(lit_api, worker)
+        if worker < len(self.inference_workers):  # LitServe's list, which ends them
+            self.inference_workers[worker] = process
+        return process, heartbeat
+
+    def verify_worker_status(self) -> None:
+        """Waits for the first worker that is ready; one that ended is an error."""
+        try:
+            while not any(charge.heartbeat.count for charge in self._charges):
+                if any(charge.process.exitcode is not None for charge in self._charges):
+                    raise ChildProcessError("a worker couldn't start; its own message is above")
+                time.sleep(0.02)
+        except BaseException:  # a signal's too: LitServe ends nobody from here
+            for charge in self._charges:
+                charge.process.kill()
+            raise
+
+    def _start_server(
+        self,
+        port: int,
+        processes: int,
+        level: str,
+        sockets: list[socket.socket],
+        *more: Any,
+        **options: Any,
+    ) -> dict[int, BaseProcess]:
+        """The API processes, and the watch over everything."""
+        try:
+            for sock in sockets:  # now, not in a fork: another may have taken the port meanwhile
+                sock.listen(LISTEN_BACKLOG)
+        except OSError as error:
+            where = f"{self._settings.host}:{port}"
+            raise OSError(f"can't listen on {where}: {error.strerror}") from error
+        self._sockets = sockets
+        fork = partial(super()._start_server, port, 1, level, sockets, *more, **options)
+
+        def launch(number: int, replaces: int) -> tuple[BaseProcess, Heartbeat]:
+            heartbeat = self.app.state.heartbeat = Heartbeat()
+            (self._api[number],) = fork().values()
+            return self._api[number], heartbeat
+
+        for number in range(processes):
+            self._charges.append(
+                Charge(
+                    f"API process {number}",
+                    partial(launch, number),
+                    *launch(number, 0),
+                    dies_young=self._give_up,
+                    died=partial(metrics.forget_process, self._runtime / METRICS_FOLDER),
+                )
+            )
+        return self._api
 
     def _start_worker_monitoring(self, *unused: Any) -> None:
         """Ours in place of LitServe's, which starts workers again while the service is ending."""
-        threading.Thread(target=self._watch_workers, daemon=True).start()
+        self._supervisor.start()
 
-    def _watch_workers(self) -> None:
-        """Starts a worker that died again. One that ended with status 0 was told to stop."""
-        (lit_api,) = self.litapi_connector.lit_apis
-        while True:
-            connection.wait([process.sentinel for process in self.inference_workers])
-            for worker, process in enumerate(self.inference_workers):
-                if process.exitcode is None:
-                    continue
-                if process.exitcode == 0 or self._stopping:
-                    return
-                logger.error("worker %d ended with %d; starting it again", worker, process.exitcode)
-                time.sleep(RESTART_SECONDS)
-                lit_api.options = replace(lit_api.options, replaces=True)
-                self.inference_workers[worker] = self.launch_single_inference_worker(
-                    lit_api, worker
-                )
+    def _perform_graceful_shutdown(self, manager: Any, _: object, reason: str = "normal") -> None:
+        for sock in self._sockets:
+            sock.close()  # or who connects once the API processes don't listen would wait
+        for process in self._api.values():  # all at once: LitServe waits for each in turn
+            process.terminate()
+        # uvicorn has its bound; LitServe waits this long for it, before it kills.
+        self.uvicorn_graceful_timeout += math.ceil(self._settings.drain_delay_ms / 1e3)
+        self.uvicorn_graceful_timeout += END_SECONDS
+        super()._perform_graceful_shutdown(manager, self._api, reason)
 
-    def _watch_api(self, processes: Mapping[int, BaseProcess]) -> None:
-        """An API process that dies takes the service down, non-zero: a supervisor restarts it."""
-        connection.wait([process.sentinel for process in processes.values()])
-        if not self._stopping:
-            logger.error("an API process ended; stopping")
-            self.failed = True
-            os.kill(os.getpid(), signal.SIGTERM)
+    def _give_up(self) -> bool:
+        """An API process that can't start takes the service down, for a supervisor to look at."""
+        self.failed = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        return False

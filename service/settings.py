@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SHIPPED_WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+SECRET = frozenset(["api_keys", "metrics_keys"])  # no flags: `ps` shows those to everybody
 SOCKET_PATH_LIMIT = 90  # a Unix socket's path may have 107 bytes, its file name included
 
 
@@ -53,12 +54,23 @@ class Settings(BaseSettings):
     default_model: str | None = Field(
         None, description="model of a request that names none; minilm if served, else the first"
     )
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N; auto takes a GPU if any")
+    device: str = Field(
+        "auto", description="auto, cpu, cuda or cuda:N; auto takes every GPU, or else the CPU"
+    )
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="processes that hold the models and compute; one a device unless named",
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="number format of the forward; auto times both at load, per model"
     )
-    threads: int = Field(
-        len(os.sched_getaffinity(0)), ge=1, description="cores that a forward may use"
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="cores that forwards may use, shared out between the workers; "
+        "as many as were fastest at load unless named",
     )
     max_batch_tokens: int | None = Field(
         None,
@@ -91,11 +103,42 @@ class Settings(BaseSettings):
     max_held_bytes: int = Field(
         128_000_000, ge=1, description="most bytes of all bodies at once; past it 429"
     )
+    max_connections: int = Field(
+        2048, ge=1, description="most connections of one API process at once; past it 429"
+    )
+    drain_delay_ms: int = Field(
+        0,
+        ge=0,
+        description="from SIGTERM, which fails readiness, until no new connection is taken, in ms",
+    )
     drain_timeout_ms: int = Field(
-        30_000, ge=1000, description="longest that requests in flight may take after SIGTERM, in ms"
+        30_000, ge=1000, description="longest that requests in flight may take after it, in ms"
+    )
+    watchdog_ms: int | None = Field(
+        None,
+        ge=1000,
+        description="longest that a process may be stuck, in a forward for one, before it is "
+        "killed and started again, in ms; twice the request timeout unless named",
     )
     api_processes: int = Field(
         1, ge=1, le=64, description="processes that speak HTTP and tokenize, on one port"
+    )
+    api_keys: SecretStr | None = Field(
+        None, description="keys that clients must send one of, comma separated"
+    )
+    api_keys_file: Path | None = Field(
+        None, description="file of such keys, one a line; read again when it changes"
+    )
+    metrics_keys: SecretStr | None = Field(
+        None, description="keys that readers of /metrics must send one of, comma separated"
+    )
+    metrics_keys_file: Path | None = Field(
+        None, description="file of these, one a line; read again when it changes"
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="origins whose pages may call, comma separated, as https://example.org; "
+        "none unless named",
     )
     shadow: Annotated[tuple[ShadowRule, ...], NoDecode] = Field(
         (),
@@ -115,7 +158,12 @@ class Settings(BaseSettings):
         True, description="log one line a request; else only failures of ours"
     )
 
-    @field_validator("models", mode="before")
+    @property
+    def stuck_seconds(self) -> float:
+        """``watchdog_ms``, or what stands for it."""
+        return (self.watchdog_ms or 2 * self.request_timeout_ms) / 1e3
+
+    @field_validator("models", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -132,11 +180,33 @@ class Settings(BaseSettings):
             raise ValueError("one model shadows another twice")
         return tuple(rules)
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _named_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not re.fullmatch(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?", origin):
+                raise ValueError(
+                    f"{origin!r} isn't an origin as browsers send them: https://example.org, "
+                    "in small letters, without a path"
+                )
+        return value
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, value: str) -> str:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
             raise ValueError("must be auto, cpu, cuda or cuda:N")
+        return value
+
+    @field_validator("watchdog_ms")
+    @classmethod
+    def _lets_answers_be(cls, value: int | None, info: ValidationInfo) -> int | None:
+        longest = info.data.get("request_timeout_ms", 0)
+        if value is not None and value < longest:
+            raise ValueError(
+                f"must be at least --request-timeout-ms, {longest}: a forward that can still "
+                "answer somebody isn't stuck"
+            )
         return value
 
     @field_validator("max_held_bytes")
@@ -160,6 +230,8 @@ def complain(errors: list[Any]) -> str:
     lines = []
     for error in errors:
         name = str(error["loc"][0]) if error["loc"] else "settings"
-        flag = f"--{name.replace('_', '-')} (LOCKSTEP_{name.upper()})"
+        flag = f"LOCKSTEP_{name.upper()}"
+        if name not in SECRET:
+            flag = f"--{name.replace('_', '-')} ({flag})"
         lines.append(f"{flag}: {error['msg'][0].lower()}{error['msg'][1:]}")
     return "\n".join(lines)

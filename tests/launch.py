@@ -59,10 +59,18 @@ class Program:
 
     def start(self) -> None:
         """Starts it, returns once it is ready; one that dies or takes too long fails the test."""
+        self.launch()
+        self.settle()
+
+    def launch(self) -> None:
+        """Starts it and doesn't wait, so that others can start meanwhile; ``settle`` comes next."""
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 self.command, cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True
             )
+
+    def settle(self) -> None:
+        """Returns once it is ready; one that dies or takes too long is ended and fails the test."""
         try:
             self._wait_until_ready()
         except BaseException:
@@ -116,6 +124,8 @@ class Service(Program):
     def __init__(self, *arguments: str, log: Path, env: Mapping[str, str] | None = None) -> None:
         port = free_port()
         where = ("--host", "127.0.0.1", "--port", str(port))
+        # One core each: several run at once, and threads that wait for one another wait long then.
+        env = {"LOCKSTEP_THREADS": "1", **(env or {})}
         super().__init__(
             [*LOCKSTEP, "serve", *where, *arguments],
             port=port,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 
 from starlette.requests import ClientDisconnect, Request
@@ -21,9 +21,12 @@ from service.settings import Settings
 
 @asynccontextmanager
 async def json_body(
-    request: Request, settings: Settings, admission: Admission
+    request: Request, settings: Settings, admission: Admission, also: Container[str] = ()
 ) -> AsyncIterator[bytes]:
     """The whole body, unparsed; what it takes of ``max_held_bytes`` is its own inside.
+
+    Args:
+        also: media types taken beside JSON's; the empty one is none at all.
 
     Raises:
         NotJSONByType: its content type isn't JSON.
@@ -34,13 +37,14 @@ async def json_body(
         ClientGone: it never will.
     """
     with admission.hold() as room:
-        yield await _read(request, settings, room)
+        yield await _read(request, settings, room, also)
 
 
-async def _read(request: Request, settings: Settings, room: Room) -> bytes:
+async def _read(request: Request, settings: Settings, room: Room, also: Container[str]) -> bytes:
     max_bytes, timeout_seconds = settings.max_body_bytes, settings.body_timeout_ms / 1e3
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
+    is_json = media_type == "application/json" or media_type.endswith("+json")
+    if not is_json and media_type not in also:
         raise NotJSONByType("send JSON, with the header content-type: application/json")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise EncodedBody("send the body as it is, without content-encoding")

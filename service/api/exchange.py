@@ -7,6 +7,7 @@ and as spans.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -22,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from service.api.errors import MEDIA_TYPE, MethodNotAllowed, NotFound, ServiceError
+from service.api.inference_protocol import errors as v2_errors
 from service.engine.errors import EngineError
 from service.observe import traceparent
 from service.observe.exchange import Exchange as Exchange
@@ -34,6 +36,12 @@ logger = logging.getLogger("lockstep.api")
 METHODS = frozenset(
     ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]
 )
+NO_SUCH_PATH = (
+    "no such path; the API is under /v1, the Open Inference Protocol under /v2, and GET /v2 lists "
+    "its extensions that are here"
+)
+# Of every answer that has no such policy of its own: nobody keeps it, nor guesses what it is.
+SAFE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 REFUSAL = "lockstep.refusal"  # in a scope: the error that ends it, of what comes before us
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -70,7 +78,10 @@ class Edge:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = message["status"]
-                message["headers"].append((b"x-request-id", exchange.id.encode()))
+                headers = message["headers"]
+                headers.append((b"x-request-id", exchange.id.encode()))
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.extend(SAFE)
             await send(message)
 
         async def receive_whole() -> Message:
@@ -87,7 +98,7 @@ class Edge:
             problem = self._problem(error, exchange)
             if code:  # the answer has begun: nothing can be added to it
                 raise
-            await send_problem(problem, exchange, send_with_id)
+            await send_problem(problem, exchange, send_with_id, scope["path"])
         finally:
             self._end(exchange, code or 500)
 
@@ -108,7 +119,11 @@ class Edge:
         exchange.code = code
         if exchange.total_seconds is None:
             exchange.total_seconds = now() - exchange.began
-        self._metrics.request(exchange.model, exchange.route, code, exchange.total_seconds)
+        # In the loop's next turn: in this one the answer leaves.
+        asyncio.get_running_loop().call_soon(self._tell, exchange, exchange.total_seconds)
+
+    def _tell(self, exchange: Exchange, seconds: float) -> None:
+        self._metrics.request(exchange.model, exchange.route, exchange.code, seconds)
         for observe in self._observers:
             try:
                 observe(exchange)
@@ -120,7 +135,7 @@ class Edge:
             case ServiceError():
                 problem = error
             case HTTPException(status_code=404):
-                problem = NotFound("no such path; the API is under /v1")
+                problem = NotFound(NO_SUCH_PATH)
             case HTTPException(status_code=405):
                 problem = MethodNotAllowed((error.headers or {}).get("Allow", ""))
             case _:
@@ -145,32 +160,40 @@ def at_the_edge(
     metrics: Metrics,
     lifespan: Lifespan[Starlette] | None = None,
     observers: Sequence[Observer] = (),
+    *,
+    outside: Sequence[Middleware] = (),
+    inside: Sequence[Middleware] = (),
 ) -> Starlette:
-    """An application of these routes behind ``Edge``."""
+    """An application of these routes behind ``Edge``, with layers outside and inside of it."""
     return Starlette(
         routes=routes,
         middleware=[
+            *outside,
             Middleware(
                 Edge,
                 metrics=metrics,
                 routes=[route.path for route in routes],
                 observers=observers,
-            )
+            ),
+            *inside,
         ],
         exception_handlers={HTTPException: raise_on},
         lifespan=lifespan,
     )
 
 
-async def send_problem(problem: ServiceError, exchange: Exchange, send: Send) -> None:
-    """Answers with a problem document."""
-    body = problem.body(exchange.id)
+async def send_problem(problem: ServiceError, exchange: Exchange, send: Send, path: str) -> None:
+    """Answers with a problem document, or under ``/v2`` with the error object of its protocol."""
+    status, media_type, body = problem.status, MEDIA_TYPE, problem.body(exchange.id)
+    if v2_errors.is_ours(path):
+        status, media_type = v2_errors.status(problem), v2_errors.MEDIA_TYPE
+        body = v2_errors.body(problem)
     headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-type", media_type.encode()),
         (b"content-length", str(len(body)).encode()),
         *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
     ]
-    start = {"type": "http.response.start", "status": problem.status, "headers": headers}
+    start = {"type": "http.response.start", "status": status, "headers": headers}
     await send(start)
     await send({"type": "http.response.body", "body": body})
 

@@ -22,8 +22,10 @@ class Health:
         return JSONResponse({"status": "live"})
 
     async def ready(self, request: Request) -> Response:
-        if self._engine.hello is None:
-            raise NotReady("no worker is ready; try again shortly")
+        if not self._engine.ready:
+            raise NotReady(
+                "no worker is ready, or this instance is about to end; try again shortly"
+            )
         return JSONResponse({"status": "ready"})
 
     async def metrics(self, request: Request) -> Response:

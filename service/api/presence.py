@@ -10,6 +10,8 @@ from starlette.requests import Request
 
 from service.api.errors import ClientGone
 
+WATCH_SECONDS = 0.01  # of work before anybody looks: most of it is over by then
+
 
 @asynccontextmanager
 async def present(request: Request) -> AsyncIterator[None]:
@@ -29,7 +31,13 @@ async def present(request: Request) -> AsyncIterator[None]:
         gone = True
         task.cancel()
 
-    watcher = asyncio.create_task(watch())
+    watcher: asyncio.Task[None] | None = None
+
+    def begin() -> None:
+        nonlocal watcher
+        watcher = asyncio.create_task(watch())
+
+    timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, begin)
     try:
         yield
     except asyncio.CancelledError:
@@ -37,4 +45,6 @@ async def present(request: Request) -> AsyncIterator[None]:
             raise ClientGone("the client went away before its answer") from None
         raise
     finally:
-        watcher.cancel()
+        timer.cancel()
+        if watcher is not None:
+            watcher.cancel()

@@ -99,7 +99,8 @@ def next_batch(queue: Queue[W], limits: BatchLimits, past: Past) -> tuple[list[P
     if owed and past.passed_over < PATIENCE:
         first = min(owed, key=lambda place: (place.bucket, place.number))
     group = first.window.group
-    batch = _riders(queue.lines[group], first, limits, limits.cost(group))
+    alone = len(queue) == 1
+    batch = [first] if alone else _riders(queue.lines[group], first, limits, limits.cost(group))
     passed_over = 0 if oldest in batch else past.passed_over + 1
     return batch, Past(first.bucket, gates, passed_over)
 

@@ -22,6 +22,7 @@ from service.engine.errors import (
     WorkerLostError,
 )
 from service.engine.wire import (
+    BYTES_OF_A_TOKEN,
     Answer,
     BatchFacts,
     Cancel,
@@ -49,25 +50,35 @@ FAILURES = {"deadline": DeadlineError, "gave_way": GaveWayError}
 
 
 class WorkerListener(Protocol):
-    """Who is told what workers say of themselves."""
+    """Who is told what workers say of themselves; ``worker`` is the number of one."""
 
-    def hello(self, hello: Hello) -> None: ...
-    def batch(self, facts: BatchFacts) -> None: ...
-    def state(self, state: WorkerState) -> None: ...
+    def hello(self, worker: int, hello: Hello) -> None: ...
+    def batch(self, worker: int, facts: BatchFacts) -> None: ...
+    def state(self, worker: int, state: WorkerState) -> None: ...
+    def lost(self, worker: int) -> None: ...
 
 
 class WorkerLink(asyncio.Protocol):
     """One connection to one worker.
 
     Args:
-        path: the worker's socket.
+        worker: its number.
+        path: its socket.
         listener: told what the worker says of itself.
+
+    Attributes:
+        hello: its first words; None while there is no connection.
+        waiting: by id, what was asked and isn't answered.
+        outstanding: tokens of that.
+        asked_at: when it was sent something last, in seconds of ``timing.now``.
     """
 
-    def __init__(self, path: Path, listener: WorkerListener) -> None:
+    def __init__(self, worker: int, path: Path, listener: WorkerListener) -> None:
         self.hello: Hello | None = None
         self.waiting: dict[int, asyncio.Future[Answer]] = {}
-        self._path, self._listener = path, listener
+        self.outstanding, self.asked_at = 0, 0.0
+        self._tokens: dict[int, int] = {}
+        self._worker, self._path, self._listener = worker, path, listener
         self._ids = itertools.count()
         self._outbox: list[FromAPI] = []
         self._transport: asyncio.Transport | None = None
@@ -96,12 +107,15 @@ class WorkerLink(asyncio.Protocol):
         """Sends work with the next frame; its future is in ``waiting`` under the id returned."""
         work = Work(next(self._ids), model, schedule, windows, deadline, traffic)
         self.waiting[work.id] = asyncio.get_running_loop().create_future()
+        self._tokens[work.id] = tokens = sum(map(len, windows)) // BYTES_OF_A_TOKEN
+        self.outstanding += tokens
+        self.asked_at = now()
         self._post(work)
         return work.id
 
     def cancel(self, work_id: int) -> None:
         """Nobody waits for this any more; the worker may already have answered."""
-        if self.waiting.pop(work_id, None) is not None:
+        if self._settle(work_id) is not None:
             self._post(Cancel(work_id))
 
     def close(self) -> None:
@@ -125,7 +139,9 @@ class WorkerLink(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         held, self.waiting = self.waiting, {}
+        self.outstanding, self._tokens = 0, {}
         self.hello, self._transport, self._outbox = None, None, []
+        self._listener.lost(self._worker)
         for future in held.values():
             if not future.done():
                 future.set_exception(WorkerLostError("the worker ended while it held the request"))
@@ -133,15 +149,8 @@ class WorkerLink(asyncio.Protocol):
 
     def _handle(self, message: FromWorker) -> None:
         match message:
-            case Hello():
-                self.hello = message
-                self._listener.hello(message)
-            case BatchFacts():
-                self._listener.batch(message)
-            case WorkerState():
-                self._listener.state(message)
             case Answer() | Failure():
-                future = self.waiting.pop(message.id, None)
+                future = self._settle(message.id)
                 if future is None or future.done():
                     return
                 if isinstance(message, Answer):
@@ -149,6 +158,20 @@ class WorkerLink(asyncio.Protocol):
                 else:
                     failure = FAILURES.get(message.reason, ForwardError)
                     future.set_exception(failure(message.detail))
+            case BatchFacts():
+                # Two turns on: whoever the same frame answers wakes in the next, and answers.
+                loop = asyncio.get_running_loop()
+                loop.call_soon(loop.call_soon, self._listener.batch, self._worker, message)
+            case WorkerState():
+                self._listener.state(self._worker, message)
+            case Hello():
+                self.hello = message
+                self._listener.hello(self._worker, message)
+
+    def _settle(self, work_id: int) -> asyncio.Future[Answer] | None:
+        """Work that is waited for no more; None if it wasn't before."""
+        self.outstanding -= self._tokens.pop(work_id, 0)
+        return self.waiting.pop(work_id, None)
 
     def _post(self, message: FromAPI) -> None:
         if not self._outbox:
@@ -170,8 +193,9 @@ class Engine:
     """
 
     def __init__(self, paths: Sequence[Path], listener: WorkerListener) -> None:
-        self._links = [WorkerLink(path, listener) for path in paths]
+        self._links = [WorkerLink(number, path, listener) for number, path in enumerate(paths)]
         self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
 
     async def __aenter__(self) -> Engine:
         self._tasks = [asyncio.create_task(link.keep()) for link in self._links]
@@ -190,6 +214,15 @@ class Engine:
         """What a connected worker said of itself; None while there is none."""
         return next((link.hello for link in self._links if link.hello), None)
 
+    @property
+    def ready(self) -> bool:
+        """Whether to send requests here: a worker is connected, and it isn't about to end."""
+        return self.hello is not None and not self._closing
+
+    def close(self) -> None:
+        """It is about to end; until then it answers as before."""
+        self._closing = True
+
     async def infer(
         self,
         model: str,
@@ -198,7 +231,9 @@ class Engine:
         deadline: float,
         traffic: Traffic = "client",
     ) -> tuple[Answer, Hello]:
-        """Logits of each window, from the worker with the least to do.
+        """Logits of each window, from the worker that has the fewest tokens of ours to read.
+
+        A request that a worker took with it is not sent to another: it may be why that one died.
 
         Args:
             model: a served name.
@@ -216,17 +251,22 @@ class Engine:
         ready = [link for link in self._links if link.hello is not None]
         if not ready:
             raise NotReadyError("no worker is ready")
-        link = min(ready, key=lambda candidate: len(candidate.waiting))
+        link = min(ready, key=lambda candidate: (candidate.outstanding, candidate.asked_at))
         hello = link.hello
         assert hello is not None, "it was a moment ago, and nothing was awaited since"
         schedule = schedule or hello.fastest_schedule(model)
         packed = [pack(window) for window in windows]
         work_id = link.ask(model, schedule, packed, deadline, traffic)
         future = link.waiting[work_id]
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(deadline - now() + DEADLINE_GRACE_SECONDS, _expire, future)
         try:
-            async with asyncio.timeout(deadline - now() + DEADLINE_GRACE_SECONDS):
-                return await future, hello
-        except TimeoutError as error:
-            raise DeadlineError("no answer in time") from error
+            return await future, hello
         finally:
+            timer.cancel()
             link.cancel(work_id)
+
+
+def _expire(future: asyncio.Future[Answer]) -> None:
+    if not future.done():
+        future.set_exception(DeadlineError("no answer in time"))

@@ -1,12 +1,11 @@
 """What a worker holds: requests taken in, windows that wait, answers being put together.
 
-Reader threads put work in, the loop takes batches out; one condition guards both. Nothing here
-knows of sockets or of torch.
+One thread puts work in, takes batches out and hands their logits back. Nothing here knows of
+sockets or of torch.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -59,24 +58,14 @@ class Pending:
 
 @dataclass(slots=True, eq=False)
 class WaitingWindow:
-    """One window of a request, waiting for its batch."""
+    """One window of a request, the one at ``index``, waiting for its batch."""
 
     pending: Pending
     index: int
     ids: list[int]
-
-    @property
-    def group(self) -> Group:
-        work = self.pending.work
-        return Group(work.model, work.schedule, work.traffic)
-
-    @property
-    def length(self) -> int:
-        return len(self.ids)
-
-    @property
-    def deadline(self) -> float:
-        return self.pending.work.deadline
+    group: Group
+    length: int
+    deadline: float
 
 
 class Inbox:
@@ -91,7 +80,7 @@ class Inbox:
         self._observations = observations or Observations()
         self._limits = replace(limits, costs=self._observations.costs())
         self._batches: Counter[Key] = Counter()
-        self._changed = threading.Condition()
+        self._ran: list[tuple[Group, Measured]] = []
         self._queue: Queue[WaitingWindow] = Queue()
         self._past = Past()
         self._pending: dict[tuple[object, int], Pending] = {}
@@ -104,52 +93,48 @@ class Inbox:
             messages: work and cancellations, in order.
             reply: how to answer; never blocks.
         """
-        with self._changed:
-            for message in messages:
-                if isinstance(message, Cancel):
-                    self._drop(sender, message.id)
-                    continue
-                count = len(message.windows)
-                pending = Pending(sender, message, reply, [[]] * count, left=count)
-                self._pending[sender, message.id] = pending
-                pending.places = [
-                    self._queue.add(WaitingWindow(pending, index, unpack(packed)))
-                    for index, packed in enumerate(message.windows)
-                ]
-            self._changed.notify()
+        for message in messages:
+            if isinstance(message, Cancel):
+                self._drop(sender, message.id)
+                continue
+            count = len(message.windows)
+            pending = Pending(sender, message, reply, [[]] * count, left=count)
+            self._pending[sender, message.id] = pending
+            group = Group(message.model, message.schedule, message.traffic)
+            for index, packed in enumerate(message.windows):
+                ids = unpack(packed)
+                window = WaitingWindow(pending, index, ids, group, len(ids), message.deadline)
+                pending.places.append(self._queue.add(window))
 
     def forget(self, sender: object) -> None:
         """Drops everything a connection asked for: it is gone."""
-        with self._changed:
-            for key in [key for key in self._pending if key[0] is sender]:
-                self._drop(*key)
+        for key in [key for key in self._pending if key[0] is sender]:
+            self._drop(*key)
 
-    def take(self, timeout: float) -> list[WaitingWindow]:
-        """The next batch, as soon as anything waits; empty after ``timeout`` seconds of nothing.
+    def take(self) -> list[WaitingWindow]:
+        """The next batch; empty where nothing waits.
 
         Windows whose deadline has passed fail here and are never computed; so do shadows where a
         client waits.
         """
-        with self._changed:
-            if not self._queue:
-                self._past = Past()  # nobody was held back
-                self._changed.wait(timeout)
-            self._fail(self._queue.late(now()), "deadline", "dropped before its forward")
-            self._fail(giving_way(self._queue), "gave_way", "a client wanted the worker")
-            if not self._queue:
-                return []
-            batch, self._past = next_batch(self._queue, self._limits, self._past)
-            self._queue.remove(batch)
-            return [place.window for place in batch]
+        self._fail(self._queue.late(now()), "deadline", "dropped before its forward")
+        self._fail(giving_way(self._queue), "gave_way", "a client wanted the worker")
+        if not self._queue:
+            self._past = Past()  # nobody was held back
+            return []
+        batch, self._past = next_batch(self._queue, self._limits, self._past)
+        self._queue.remove(batch)
+        return [place.window for place in batch]
 
     def waiting(self) -> dict[str, int]:
         """Clients' windows that wait for a batch, by model."""
-        with self._changed:
-            waiting: Counter[str] = Counter()
-            for group, line in self._queue.lines.items():
-                if group.traffic == "client":
-                    waiting[group.model] += len(line.places)
-            return dict(waiting)
+        if not self._queue:
+            return {}
+        waiting: Counter[str] = Counter()
+        for group, line in self._queue.lines.items():
+            if group.traffic == "client":
+                waiting[group.model] += len(line.places)
+        return dict(waiting)
 
     def finish(
         self,
@@ -161,9 +146,8 @@ class Inbox:
         finished: float,
     ) -> None:
         """Hands a batch's logits to its requests, and answers those that are complete."""
-        self._learn(
-            batch[0].group, Measured(ride.rows, ride.length, batch_seconds + ride.forward_seconds)
-        )
+        measured = Measured(ride.rows, ride.length, batch_seconds + ride.forward_seconds)
+        self._ran.append((batch[0].group, measured))
         riders: dict[int, Pending] = {}
         for window, row, depth in zip(batch, logits, depths, strict=True):
             pending = window.pending
@@ -182,13 +166,16 @@ class Inbox:
         pending = window.pending
         self._end(pending, Failure(pending.work.id, reason, detail))
 
-    def _learn(self, group: Group, forward: Measured) -> None:
-        key = group.model, group.schedule
-        self._observations.add(key, forward)
-        self._batches[key] += 1
-        if self._batches[key] % REFIT_BATCHES == 0:
-            costs = {**self._limits.costs, key: self._observations.cost(key)}
-            self._limits = replace(self._limits, costs=costs)
+    def learn(self) -> None:
+        """Learns what the batches cost that ran since it was last called."""
+        ran, self._ran = self._ran, []
+        for group, forward in ran:
+            key = group.model, group.schedule
+            self._observations.add(key, forward)
+            self._batches[key] += 1
+            if self._batches[key] % REFIT_BATCHES == 0:
+                costs = {**self._limits.costs, key: self._observations.cost(key)}
+                self._limits = replace(self._limits, costs=costs)
 
     @staticmethod
     def _answer(pending: Pending, finished: float) -> Answer:
@@ -207,10 +194,9 @@ class Inbox:
             self.fail(place.window, reason, detail)
 
     def _end(self, pending: Pending, message: FromWorker) -> None:
-        with self._changed:
-            if pending.over:
-                return
-            self._drop(pending.sender, pending.work.id)
+        if pending.over:
+            return
+        self._drop(pending.sender, pending.work.id)
         pending.reply(message)
 
     def _drop(self, sender: object, work_id: int) -> None:

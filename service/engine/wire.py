@@ -2,7 +2,8 @@
 
 A frame is four bytes of length, big endian, and a MessagePack list of messages. An API process
 sends ``Work`` and ``Cancel``; a worker sends ``Hello`` once, then ``Answer`` and ``Failure`` to
-whoever asked, and ``BatchFacts`` and ``WorkerState``, which must count once, to one API process.
+whoever asked, ``WorkerState`` to every API process, and ``BatchFacts``, which must count once, to
+one of them.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class BatchFacts(msgspec.Struct, array_like=True, tag="batch", frozen=True):
 
 
 class WorkerState(msgspec.Struct, array_like=True, tag="state", frozen=True):
-    """How a worker is doing, whenever that changed; told to one API process.
+    """How a worker is doing, whenever that changed; told to every API process.
 
     Attributes:
         waiting: windows that wait for a batch, by model; clients' alone.
@@ -159,14 +160,14 @@ class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):
         device: that it computes on.
         torch: its version.
         models: what it serves.
-        replaces: it stands in for one that died; told to one API process alone, which counts it.
+        replaces: so many died before it; told to one API process alone, which counts them.
     """
 
     pid: int
     device: str
     torch: str
     models: list[ServedModel]
-    replaces: bool = False
+    replaces: int = 0
 
     def fastest_schedule(self, model: str) -> str | None:
         """What this worker runs a model under unless told otherwise."""
@@ -227,8 +228,17 @@ class FrameBuffer:
     def __init__(self) -> None:
         self._pending = bytearray()
 
+    @property
+    def partial(self) -> bool:
+        """Whether a frame has begun and isn't whole."""
+        return bool(self._pending)
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Adds bytes; gives the bodies of the frames that are now whole. Raises FrameError."""
+        header, body = data[: HEADER.size], data[HEADER.size :]
+        if not self._pending and header == HEADER.pack(len(body)):
+            yield body  # one frame and no more, as nearly always
+            return
         self._pending += data
         while len(self._pending) >= HEADER.size:
             end = HEADER.size + frame_length(self._pending[: HEADER.size])
@@ -237,6 +247,9 @@ class FrameBuffer:
             body = bytes(self._pending[HEADER.size : end])
             del self._pending[:end]
             yield body
+
+
+BYTES_OF_A_TOKEN = array("i").itemsize
 
 
 def pack(window: Sequence[int]) -> bytes:

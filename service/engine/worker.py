@@ -1,7 +1,7 @@
 """The worker process: one ``LitAPI`` that holds every model, on a loop of ours.
 
-LitServe starts the process, calls ``setup`` and then the loop's ``run``, starts it again when it
-dies, and ends it. Its queues are not used: work comes over a Unix socket (DESIGN: why).
+LitServe starts the process, calls ``setup`` and then the loop's ``run``, and ends it. Its queues
+are not used: work comes over a Unix socket (DESIGN: why).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from litserve.loops.base import LitLoop
 
 from service.engine.batcher import BatchLimits
 from service.engine.connections import Listener
+from service.engine.heartbeat import Heartbeat
 from service.engine.inbox import Inbox, WaitingWindow
 from service.engine.lifeline import end_with_parent
 from service.engine.wire import BatchFacts, Hello, Ride, ServedModel, WorkerState
@@ -26,7 +27,7 @@ from service.observe import logs
 from service.observe.timing import now
 
 if TYPE_CHECKING:
-    from service.engine.compute import Compute
+    from service.engine.compute import BatchResult, Compute
 
 logger = logging.getLogger("lockstep.worker")
 
@@ -39,19 +40,31 @@ class WorkerOptions:
 
     weights: Path
     models: tuple[str, ...]
-    device: str
     dtype: str
     threads: int
+    fewer_threads: bool  # where those are faster
     max_batch_tokens: int | None
     sockets: Path
     log_level: str
     log_format: str
-    replaces: bool = False  # one that died
+    replaces: int = 0  # so many that died
+
+
+class Unused:
+    """What LitServe hands to every process, in place of a queue and of the manager of queues."""
+
+    def close(self, send_sentinel: bool = True) -> None: ...
+    def shutdown(self) -> None: ...
 
 
 def socket_path(folder: Path, worker: int) -> Path:
     """Where worker number ``worker`` listens."""
     return folder / f"worker-{worker}.sock"
+
+
+def heartbeat_path(folder: Path, worker: int) -> Path:
+    """What worker number ``worker`` beats."""
+    return folder / f"worker-{worker}.beat"
 
 
 class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types
@@ -65,19 +78,31 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
         self.stopping = False
 
     def setup(self, device: str) -> None:
-        """In the new process. A signal to the group is for the parent, which ends workers last."""
-        end_with_parent()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._stop)
-        logs.configure(self.options.log_level, self.options.log_format)
+        """In the new process. A signal to the group is for the parent, which ends workers last.
+
+        Args:
+            device: where to compute; the parent's choice, not LitServe's.
+        """
+        with logs.last_words():  # LitServe would end the process as if it were done
+            end_with_parent()
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, self._stop)
+            logs.configure(self.options.log_level, self.options.log_format)
+            self._load(device)
+
+    def _load(self, device: str) -> None:
         # Only here: an API process and the parent never pay for torch.
         from service.engine.compute import Compute
         from service.engine.measure import observe_at_load
 
         options = self.options
-        # Our own setting decides the device: LitServe's choice depends on torch being imported.
         self.compute = Compute(
-            options.weights, options.models, options.device, options.dtype, options.threads
+            options.weights,
+            options.models,
+            device,
+            options.dtype,
+            options.threads,
+            options.fewer_threads,
         )
         limits = batch_limits(self.compute, options.max_batch_tokens)
         self.inbox = Inbox(limits, observe_at_load(self.compute, limits.padded_tokens))
@@ -103,34 +128,70 @@ class WorkerLoop(LitLoop):  # type: ignore[misc]  # litserve ships no types
         assert inbox is not None, "setup comes first"
         path = socket_path(options.sockets, worker_id)
         listener = Listener(path, inbox, greeting(compute, options.replaces))
+        heartbeat = Heartbeat(heartbeat_path(options.sockets, worker_id))
         told: WorkerState | None = None
         while not (lit_api.stopping and listener.connections == 0):
-            batch = inbox.take(timeout=IDLE_SECONDS)
+            heartbeat.beat()
+            listener.serve(timeout=0)  # what came while the last batch ran
+            batch = inbox.take()
+            if not batch:
+                listener.serve(timeout=IDLE_SECONDS)
+                batch = inbox.take()
             # What waits while this batch runs. The memory, read only where nobody is kept waiting.
             memory = told.memory_bytes if told and batch else compute.memory_bytes()
             state = WorkerState(inbox.waiting(), memory)
-            if state != told and listener.tell_one(state):
+            if state != told:
+                listener.tell_all(state)
                 told = state
             if batch:
-                run_batch(compute, inbox, batch)
+                run_batch(compute, inbox, batch, heartbeat)
+                listener.flush()
+                inbox.learn()  # only now: whoever was answered doesn't wait for it
+        listener.close()
         sys.exit(0)
 
 
-def run_batch(compute: Compute, inbox: Inbox, batch: list[WaitingWindow]) -> None:
-    """Runs a batch and answers it. If it fails, its windows run alone: one bad one fails alone."""
+def run_batch(
+    compute: Compute, inbox: Inbox, batch: list[WaitingWindow], heartbeat: Heartbeat
+) -> None:
+    """Runs a batch and answers it. One that fails runs again in halves: a bad window fails alone.
+
+    Raises:
+        RuntimeError: nothing can be computed here any more.
+    """
+    model, schedule, _ = batch[0].group
+    result: BatchResult | None = None
     picked = now()
-    model, schedule, traffic = batch[0].group
-    lengths = [window.length for window in batch]
     try:
         result = compute.run(model, schedule, [window.ids for window in batch])
     except Exception as error:
-        if len(batch) > 1:
-            for window in batch:
-                run_batch(compute, inbox, [window])
-            return
-        logger.exception("a forward of %s failed on %d tokens", model, lengths[0])
-        inbox.fail(batch[0], "internal", repr(error))
-        return
+        if compute.ended_by(error):
+            raise
+        failure = repr(error)
+        if len(batch) == 1:
+            logger.exception("a forward of %s failed on %d tokens", model, batch[0].length)
+        else:
+            logger.warning("a forward of %s failed on %d windows: %s", model, len(batch), failure)
+    if result is not None:
+        _answer(compute, inbox, batch, result, picked)
+    elif len(batch) == 1:
+        inbox.fail(batch[0], "internal", failure)
+    else:
+        compute.release()  # out of the handler: the error's traceback held the failed tensors
+        for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+            heartbeat.beat()
+            run_batch(compute, inbox, half, heartbeat)
+
+
+def _answer(
+    compute: Compute,
+    inbox: Inbox,
+    batch: list[WaitingWindow],
+    result: BatchResult,
+    picked: float,
+) -> None:
+    model, schedule, traffic = batch[0].group
+    lengths = [window.length for window in batch]
     batch_seconds = result.on_device - picked
     forward_seconds = result.finished - result.on_device
     depths = [compute.sequential_depth(model, length, schedule) for length in lengths]
@@ -146,9 +207,9 @@ def run_batch(compute: Compute, inbox: Inbox, batch: list[WaitingWindow]) -> Non
         sequential_steps=max(depths),
         traffic=traffic,
     )
-    batch[0].pending.reply(facts)
     ride = Ride(forward_seconds, len(batch), max(lengths))
     inbox.finish(batch, result.logits, ride, batch_seconds, depths, result.finished)
+    batch[0].pending.reply(facts)
 
 
 def batch_limits(compute: Compute, max_batch_tokens: int | None) -> BatchLimits:
@@ -158,8 +219,8 @@ def batch_limits(compute: Compute, max_batch_tokens: int | None) -> BatchLimits:
     return BatchLimits(max_batch_tokens or PADDED_TOKENS[compute.device.type])
 
 
-def greeting(compute: Compute, replaces: bool) -> Hello:
-    """What an API process is told first; ``replaces`` says that another worker died."""
+def greeting(compute: Compute, replaces: int) -> Hello:
+    """What an API process is told first; ``replaces`` says how many workers died before this."""
     import torch
 
     return Hello(

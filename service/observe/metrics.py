@@ -1,11 +1,12 @@
-"""Every metric the service exports: names, labels, buckets. The only user of prometheus_client."""
+"""Every metric the service exports: names, labels, buckets."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,7 +17,7 @@ from prometheus_client import (
     values,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from service.observe.buckets import (
     BATCH_BUCKETS,
@@ -30,17 +31,22 @@ from service.observe.buckets import (
     bucket_names,
 )
 from service.observe.reading import HistogramCell, by_model, cells
+from service.observe.shared_values import shared_value
 from service.observe.timing import STAGES
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 OTHER = "other"  # a path that isn't ours, a model that was never determined
 CLASSIFY = "/v1/classify"
+INFER = "/v2/models/{name}/infer"
 CLASSIFY_CODES = ("200", "429", "500", "503", "504")  # what a good request may be answered with
 
 REJECTIONS = (
     "busy", "deadline", "client_gone", "worker_lost", "not_ready", "too_large", "invalid",
     "unauthorized",
 )  # fmt: skip
+
+
+Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
 
 class Metrics:
@@ -65,7 +71,6 @@ class Metrics:
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # second series, read by nobody
         self._models, self._folder = tuple(models), folder
-        self._served: dict[str, tuple[str, ...]] = {}
         _keep_values_in(folder)
         self.registry = CollectorRegistry()
         self._request_duration = self._histogram(
@@ -113,7 +118,7 @@ class Metrics:
         self._rejections = self._counter("rejections", "Requests refused, by reason", ["reason"])
         self._busy = self._counter("worker_busy_seconds", "Seconds in batches", ["device"])
         self._restarts = self._counter("worker_restarts", "Workers started again", ["device"])
-        self._memory = self._gauge("device_memory_bytes", "Held by the worker", ["device"])
+        self._memory = self._gauge("device_memory_bytes", "Held by the workers", ["device"])
         self._shadow_ratio = self._histogram(
             "shadow_forward_ratio",
             "Forward of the shadow over that of the primary, on the same texts",
@@ -194,11 +199,14 @@ class Metrics:
         """A worker was busy with a batch, whomever it was for."""
         self._busy.labels(device).inc(seconds)
 
-    def state(self, device: str, waiting: Mapping[str, int], memory_bytes: int) -> None:
-        """How a worker is doing; ``waiting`` leaves out the models for which nothing waits."""
+    def queues(self, waiting: Mapping[str, int]) -> None:
+        """What waits in all workers; ``waiting`` leaves out the models for which nothing does."""
         for model in self._models:
             self._queue.labels(model).set(waiting.get(model, 0))
-        self._memory.labels(device).set(memory_bytes)
+
+    def memory(self, device: str, bytes_held: int) -> None:
+        """What the workers of a device hold of it."""
+        self._memory.labels(device).set(bytes_held)
 
     def shadow(
         self, primary: str, shadow: str, tokens: int, ratio: float | None, agree: Iterable[bool]
@@ -222,21 +230,23 @@ class Metrics:
         """A shadow gave way to a client, or failed."""
         self._dropped.labels(primary, shadow).inc()
 
-    def worker(self, device: str, *, restarted: bool) -> None:
-        """A worker is connected, for the first time or again."""
+    def worker(self, device: str, *, restarted: int) -> None:
+        """A worker is connected, for the first time or in place of so many that died."""
         self._busy.labels(device)
         self._restarts.labels(device).inc(restarted)
 
     def model(
         self, name: str, architecture: str, device: str, dtype: str, version: str, load: float
     ) -> None:
-        """A model is served; what was said of it before, by a worker that died, holds no more."""
-        labels = (name, architecture, device, dtype, version)
-        if (before := self._served.get(name, labels)) != labels:
-            self._model_info.labels(*before).set(0)
-        self._served[name] = labels
-        self._model_info.labels(*labels).set(1)
+        """A model is served by a worker."""
+        self._model_info.labels(name, architecture, device, dtype, version).set(1)
         self._load.labels(name).set(load)
+
+    def model_gone(
+        self, name: str, architecture: str, device: str, dtype: str, version: str
+    ) -> None:
+        """What was said of a model, by a worker that died, holds no more."""
+        self._model_info.labels(name, architecture, device, dtype, version).set(0)
 
     def build(self, version: str, litserve: str, torch: str) -> None:
         """What this service is made of."""
@@ -287,8 +297,9 @@ class Metrics:
         for model, labels in models.items():
             for metric in by_model:
                 metric.labels(model)
-            for code in CLASSIFY_CODES:
-                self._request_duration.labels(model, CLASSIFY, code)
+            for route in {CLASSIFY, *({INFER} & set(routes))}:
+                for code in CLASSIFY_CODES:
+                    self._request_duration.labels(model, route, code)
             for stage in STAGES:
                 self._stage_duration.labels(model, stage)
             for label in labels:
@@ -304,10 +315,12 @@ class Metrics:
     def _histogram(
         self, name: str, text: str, labels: list[str], buckets: Sequence[float] = LATENCY_BUCKETS
     ) -> Histogram:
-        return Histogram(f"lockstep_{name}", text, labels, buckets=buckets, registry=self.registry)
+        return _found_at_once(
+            Histogram(f"lockstep_{name}", text, labels, buckets=buckets, registry=self.registry)
+        )
 
     def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
-        return Counter(f"lockstep_{name}", text, labels, registry=self.registry)
+        return _found_at_once(Counter(f"lockstep_{name}", text, labels, registry=self.registry))
 
     def _gauge(
         self,
@@ -317,9 +330,25 @@ class Metrics:
         merge: Literal["livesum", "mostrecent"] = "mostrecent",
     ) -> Gauge:
         """``merge`` says what several processes' values make."""
-        return Gauge(
-            f"lockstep_{name}", text, labels, registry=self.registry, multiprocess_mode=merge
+        return _found_at_once(
+            Gauge(f"lockstep_{name}", text, labels, registry=self.registry, multiprocess_mode=merge)
         )
+
+
+def _found_at_once(metric: Metric) -> Metric:
+    """A metric whose series are looked up by the library once, and then kept: they are bounded."""
+    metric.labels = cache(metric.labels)  # type: ignore[method-assign]
+    return metric
+
+
+def forget_process(folder: Path, pid: int) -> None:
+    """An API process died: what it had in flight isn't any more; what it counted still counts.
+
+    Args:
+        folder: shared by several API processes; there is none where there is one.
+        pid: of the process.
+    """
+    mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
 
 
 def _keep_values_in(folder: Path | None) -> None:
@@ -334,4 +363,4 @@ def _keep_values_in(folder: Path | None) -> None:
     for stale in folder.glob("*.db"):  # of a run before, in a folder that was named
         stale.unlink()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
+    values.ValueClass = shared_value()

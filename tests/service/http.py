@@ -8,6 +8,8 @@ import httpx
 
 REVIEW = "A slow start, but by the end I was in tears. Wonderful."
 TIMEOUT_SECONDS = 60  # tells an answer from a hang, on a machine however slow
+# A connection a request. One client, as each would read every certificate authority there is.
+CLIENT = httpx.Client(timeout=TIMEOUT_SECONDS, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 class Service(Protocol):
@@ -20,7 +22,7 @@ class Service(Protocol):
 
 
 def post(service: Service, path: str = "/v1/classify", **body: Any) -> httpx.Response:
-    return httpx.post(service.base_url + path, json=body, timeout=TIMEOUT_SECONDS)
+    return CLIENT.post(service.base_url + path, json=body)
 
 
 def post_raw(service: Service, content: bytes, **headers: str) -> httpx.Response:
@@ -28,13 +30,11 @@ def post_raw(service: Service, content: bytes, **headers: str) -> httpx.Response
     sent = {"content-type": "application/json"} | {
         name.replace("_", "-"): value for name, value in headers.items()
     }
-    return httpx.post(
-        f"{service.base_url}/v1/classify", content=content, headers=sent, timeout=TIMEOUT_SECONDS
-    )
+    return CLIENT.post(f"{service.base_url}/v1/classify", content=content, headers=sent)
 
 
 def get(service: Service, path: str) -> httpx.Response:
-    return httpx.get(service.base_url + path, timeout=TIMEOUT_SECONDS)
+    return CLIENT.get(service.base_url + path)
 
 
 def problem(response: httpx.Response) -> dict[str, Any]:

@@ -17,38 +17,12 @@ import pytest
 from models import folder as folders
 from service.settings import SHIPPED_WEIGHTS
 from tests.launch import LOCKSTEP, ROOT, Program, Service, eventually
+from tests.service.faulty import NO_API
 from tests.service.http import TIMEOUT_SECONDS, post, problem, sample
+from tests.service.processes import api_pid, processes, worker_pid, worker_pids
 
 LOST_CODES = {"worker_lost", "not_ready"}
 LONG_TEXT = "a wonderful and moving film " * 1500  # a forward long enough to be caught in
-
-
-def processes(service: Service) -> dict[int, str]:
-    """Descendants of the service, by id, each with its command line."""
-    listing = subprocess.check_output(["ps", "-eo", "pid,ppid,args"], text=True)
-    rows = [line.split(maxsplit=2) for line in listing.splitlines()[1:]]
-    family, found = {service.pid}, dict[int, str]()
-    for pid, parent, command in rows * 3:
-        if int(parent) in family:
-            family.add(int(pid))
-            found[int(pid)] = command
-    return found
-
-
-def worker_pid(service: Service) -> int:
-    """The process that holds the socket: the one that maps torch."""
-    for pid in processes(service):
-        if "libtorch" in Path(f"/proc/{pid}/maps").read_text():
-            return pid
-    raise AssertionError("no process of the service has loaded torch")
-
-
-def api_pid(service: Service) -> int:
-    """The process that answers HTTP: the one that runs an event loop."""
-    for pid in processes(service):
-        if any("eventpoll" in str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()):
-            return pid
-    raise AssertionError("no process of the service runs an event loop")
 
 
 def in_flight(service: Program, count: int) -> list[threading.Thread]:
@@ -86,12 +60,8 @@ def own(tmp_path: Path) -> Service:
 
 
 def test_one_worker_holds_all_models_and_nobody_else_torch(service: Service) -> None:
-    holders = [
-        pid
-        for pid in [service.pid, *processes(service)]
-        if "libtorch" in Path(f"/proc/{pid}/maps").read_text()
-    ]
-    assert len(holders) == 1
+    assert len(worker_pids(service)) == 1
+    assert "libtorch" not in Path(f"/proc/{service.pid}/maps").read_text()
 
 
 @pytest.mark.parametrize("whole_group", [False, True], ids=["parent", "group"])
@@ -133,10 +103,56 @@ def test_killed_parent_leaves_nothing_behind(own: Service) -> None:
             assert probe.connect_ex(("127.0.0.1", own.port)) != 0
 
 
-def test_killed_api_process_ends_the_service_with_an_error(own: Service) -> None:
+def test_killed_api_process_is_started_again(own: Service) -> None:
     with own:
         os.kill(api_pid(own), signal.SIGKILL)
-        assert own.process.wait(TIMEOUT_SECONDS) == 1
+        # Who connects meanwhile waits for the next one: the parent keeps the port.
+        assert post(own, inputs="fine", model="lstm").status_code == 200
+        assert own.stop() == 0
+
+
+def test_api_process_that_cannot_start_ends_the_service_with_an_error(own: Service) -> None:
+    module = own.command.index("cli.main")
+    own.command[module] = "tests.service.faulty"
+    with own.log.open("wb") as log:
+        own.process = subprocess.Popen(
+            own.command,
+            cwd=ROOT,
+            env=own.env | {NO_API: "1"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        assert own.process.wait(180) == 1
+        assert "before it had begun" in own.log.read_text()
+        assert processes(own) == {}
+    finally:
+        own.stop()
+
+
+def test_full_disk_under_the_log_costs_no_request(own: Service) -> None:
+    own.command = ["sh", "-c", 'exec "$@" 2>/dev/full', "sh", *own.command]
+    with own:
+        answers = [post(own, inputs="fine", model="lstm") for _ in range(20)]
+        assert {answer.status_code for answer in answers} == {200}
+        assert own.stop() == 0
+    assert own.log.read_text() == ""
+
+
+def test_sigterm_before_anything_is_served_ends_the_start(tmp_path: Path) -> None:
+    starting = Service("--models", "lstm", log=tmp_path / "log")
+    with starting.log.open("wb") as log:
+        starting.process = subprocess.Popen(
+            starting.command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        eventually(lambda: len(processes(starting)) > 1)
+        starting.process.terminate()
+        assert starting.process.wait(TIMEOUT_SECONDS) == 0
+        assert "Traceback" not in starting.log.read_text()
+    finally:
+        starting.stop()
 
 
 def start_and_fail(*arguments: str) -> str:
@@ -162,6 +178,24 @@ def test_taken_port_ends_the_start(service: Service) -> None:
     assert f"can't listen on 127.0.0.1:{service.port}" in message
 
 
+def test_port_that_another_takes_during_the_start_is_not_shared(tmp_path: Path) -> None:
+    late = Service("--models", "lstm", log=tmp_path / "log")
+    with socket.socket() as other, late.log.open("wb") as log:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does
+        other.bind(("127.0.0.1", late.port))
+        late.process = subprocess.Popen(
+            late.command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            eventually(lambda: len(processes(late)) > 1)  # it has bound the port
+            other.listen()
+            assert late.process.wait(180) == 2
+            assert f"can't listen on 127.0.0.1:{late.port}" in late.log.read_text()
+            assert processes(late) == {}
+        finally:
+            late.stop()
+
+
 @pytest.mark.parametrize("part", ["weights", "tokenizer"])
 def test_checkpoint_that_does_not_match_ends_the_start(tmp_path: Path, part: str) -> None:
     weights = tmp_path / "weights"
@@ -174,3 +208,21 @@ def test_checkpoint_that_does_not_match_ends_the_start(tmp_path: Path, part: str
     message = start_and_fail("--weights", str(weights))
     assert "checksum" in message
     assert "train" in message
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "flipped"])
+def test_damaged_weights_end_the_start(tmp_path: Path, damage: str) -> None:
+    weights = tmp_path / "weights"
+    for name in (folders.WORDPIECE, "lstm"):
+        shutil.copytree(SHIPPED_WEIGHTS / name, weights / name)
+    file = weights / "lstm" / folders.WEIGHTS_FILE
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+    message = start_and_fail("--weights", str(weights))
+    assert str(file) in message
+    assert "Traceback" not in message
+    assert ("can't be read" if damage == "missing" else "damaged") in message

@@ -13,7 +13,7 @@ import pytest
 from tests.launch import Service, eventually
 from tests.service.http import REVIEW, get, post, sample
 from tests.service.in_process import WAIT_SECONDS
-from tests.service.test_lifecycle import worker_pid
+from tests.service.processes import worker_pid
 
 REQUESTS = 24
 ANSWERED = 'lockstep_request_duration_seconds_count{code="200",model="lstm",route="/v1/classify"}'

@@ -34,6 +34,10 @@ def test_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("max_held_bytes", "1000"),
         ("max_header_bytes", "10"),
         ("header_timeout_ms", "0"),
+        ("max_connections", "0"),
+        ("cors_origins", "*"),
+        ("cors_origins", "https://example.org/"),
+        ("cors_origins", "https://example.org,example.com"),
         ("runtime_dir", "/" + "x" * 100),
     ],
 )

@@ -162,3 +162,22 @@ def test_answer_that_has_begun_is_not_begun_again(metrics: Metrics) -> None:
     with pytest.raises(RuntimeError, match="midway"):
         asyncio.run(Edge(half, metrics, ["/fine"])(scope, None, send))  # type: ignore[arg-type]
     assert len(sent) == 1
+
+
+def test_request_is_told_of_in_the_turn_after_its_answer(metrics: Metrics) -> None:
+    told: list[Exchange] = []
+
+    async def fine(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Any) -> None:
+        pass
+
+    async def ask() -> None:
+        scope = {"type": "http", "scheme": "http", "method": "GET", "path": "/fine", "headers": []}
+        await Edge(fine, metrics, ["/fine"], [told.append])(scope, None, send)  # type: ignore[arg-type]
+        assert (told, counted(metrics, "/fine", 200)) == ([], 0)
+        await asyncio.sleep(0)
+
+    asyncio.run(ask())
+    assert (len(told), counted(metrics, "/fine", 200)) == (1, 1)

@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from service.api.errors import ClientGone
-from service.api.presence import present
+from service.api.presence import WATCH_SECONDS, present
 
 
 def request(disconnected: asyncio.Event) -> Request:
@@ -52,6 +52,22 @@ def test_work_of_a_client_that_waits_is_done() -> None:
         await asyncio.sleep(0.01)
 
     run(test)
+
+
+def test_client_of_what_is_soon_over_is_not_looked_for() -> None:
+    looked: list[float] = []
+
+    async def receive() -> dict[str, Any]:
+        looked.append(asyncio.get_running_loop().time())
+        return {"type": "http.disconnect"}
+
+    async def test(disconnected: asyncio.Event) -> None:
+        async with present(Request({"type": "http", "method": "POST", "headers": []}, receive)):
+            await asyncio.sleep(0)
+        await asyncio.sleep(3 * WATCH_SECONDS)
+
+    run(test)
+    assert looked == []
 
 
 def test_errors_pass_through() -> None:

@@ -52,15 +52,19 @@ class Listener:
         self.hellos: list[Hello] = []
         self.facts: list[BatchFacts] = []
         self.states: list[WorkerState] = []
+        self.losses: list[int] = []
 
-    def hello(self, hello: Hello) -> None:
+    def hello(self, worker: int, hello: Hello) -> None:
         self.hellos.append(hello)
 
-    def batch(self, facts: BatchFacts) -> None:
+    def batch(self, worker: int, facts: BatchFacts) -> None:
         self.facts.append(facts)
 
-    def state(self, state: WorkerState) -> None:
+    def state(self, worker: int, state: WorkerState) -> None:
         self.states.append(state)
+
+    def lost(self, worker: int) -> None:
+        self.losses.append(worker)
 
 
 async def ready(engine: Engine) -> None:
@@ -175,6 +179,28 @@ def test_batch_facts_are_passed_on(tmp_path: Path) -> None:
     assert (listener.facts, listener.states) == ([facts], [state])
 
 
+def test_whoever_is_answered_goes_before_the_facts_of_the_batch(tmp_path: Path) -> None:
+    facts = BatchFacts("lstm", None, 1, 4, 0, 0.1, 0.2, 100, 8)
+    listener = Listener()
+
+    async def answer(messages: list[FromAPI], writer: asyncio.StreamWriter) -> None:
+        works = [message for message in messages if isinstance(message, Work)]
+        answers = [Answer(work.id, [[1.0]], 0.0, now(), [Ride(0.0, 1, 1)], 1) for work in works]
+        writer.write(frame([*answers, facts]))
+
+    async def main() -> None:
+        server = await fake_worker(tmp_path / "socket", answer)
+        async with Engine([tmp_path / "socket"], listener) as engine:
+            await ready(engine)
+            await engine.infer("lstm", None, [[1]], now() + 10)
+            assert listener.facts == []
+            await asyncio.sleep(0.01)
+            assert listener.facts == [facts]
+        server.close()
+
+    asyncio.run(main())
+
+
 def test_nobody_to_ask_is_not_ready(tmp_path: Path) -> None:
     async def main() -> None:
         async with Engine([tmp_path / "nobody"], Listener()) as engine:
@@ -193,3 +219,134 @@ def test_noise_from_a_worker_ends_the_connection(tmp_path: Path) -> None:
             await engine.infer("lstm", None, [[1]], now() + 10)
 
     run(tmp_path / "socket", noise, ask)
+
+
+def test_instance_that_is_about_to_end_is_not_ready_and_answers(tmp_path: Path) -> None:
+    async def ask(engine: Engine) -> None:
+        assert engine.ready
+        engine.close()
+        assert not engine.ready
+        answer, _ = await engine.infer("lstm", None, [[1]], now() + 10)
+        assert answer.logits == [[4.0]]
+
+    run(tmp_path / "socket", echo, ask)
+
+
+def among(folder: Path, workers: list[Held], test: Callable[[Engine], Awaitable[None]]) -> None:
+    """Runs ``test`` on an engine connected to several fake workers."""
+
+    async def main() -> None:
+        paths = [folder / f"worker-{number}" for number in range(len(workers))]
+        listener = Listener()
+        for worker, path in zip(workers, paths, strict=True):
+            worker.server = await fake_worker(path, worker)
+        async with Engine(paths, listener) as engine, asyncio.timeout(30):
+            while len(listener.hellos) < len(workers):
+                await asyncio.sleep(0.01)
+            await test(engine)
+        for worker in workers:
+            worker.server.close()
+
+    asyncio.run(main())
+
+
+class Held:
+    """A worker that answers when told to.
+
+    Attributes:
+        lengths: of what it was asked about, in tokens, as it came.
+        given_up: ids of what was cancelled.
+        server: where it listens.
+        writer: of its connection, once it was asked.
+    """
+
+    server: asyncio.AbstractServer
+    writer: asyncio.StreamWriter
+
+    def __init__(self) -> None:
+        self.lengths: list[int] = []
+        self.given_up: list[int] = []
+        self.go = asyncio.Event()
+
+    async def __call__(self, messages: list[FromAPI], writer: asyncio.StreamWriter) -> None:
+        for message in messages:
+            if isinstance(message, Work):
+                self.lengths.append(sum(map(len, message.windows)) // 4)
+            else:
+                self.given_up.append(message.id)
+        self.writer = writer
+        self.answering = asyncio.create_task(self._answer(messages, writer))
+
+    async def _answer(self, messages: list[FromAPI], writer: asyncio.StreamWriter) -> None:
+        await self.go.wait()
+        await echo(messages, writer)
+
+
+async def asked(engine: Engine, length: int) -> asyncio.Task[object]:
+    """A request of so many tokens, on its way."""
+    task = asyncio.create_task(engine.infer("lstm", None, [[1] * length], now() + 20))
+    await asyncio.sleep(0.05)
+    return task
+
+
+def test_worker_with_the_fewest_tokens_to_read_is_asked(tmp_path: Path) -> None:
+    first, second = Held(), Held()
+
+    async def ask(engine: Engine) -> None:
+        tasks = [await asked(engine, length) for length in (100, 10, 20, 30, 50)]
+        assert (first.lengths, second.lengths) == ([100], [10, 20, 30, 50])
+        first.go.set()
+        await tasks[0]
+        await asked(engine, 5)
+        assert first.lengths == [100, 5]
+        second.go.set()
+        await asyncio.gather(*tasks)
+
+    among(tmp_path, [first, second], ask)
+
+
+def test_workers_that_are_idle_take_turns(tmp_path: Path) -> None:
+    workers = [Held(), Held()]
+    for worker in workers:
+        worker.go.set()
+
+    async def ask(engine: Engine) -> None:
+        for _ in range(6):
+            await (await asked(engine, 3))
+
+    among(tmp_path, workers, ask)
+    assert [worker.lengths for worker in workers] == [[3, 3, 3]] * 2
+
+
+def test_request_that_nobody_waits_for_counts_no_more(tmp_path: Path) -> None:
+    first, second = Held(), Held()
+
+    async def ask(engine: Engine) -> None:
+        gone = await asked(engine, 100)
+        gone.cancel()
+        await asyncio.sleep(0.05)
+        assert len(first.given_up) == 1
+        await asked(engine, 50)
+        await asked(engine, 10)
+        await asked(engine, 10)
+        assert (first.lengths, second.lengths) == ([100, 10, 10], [50])
+
+    among(tmp_path, [first, second], ask)
+
+
+def test_lost_worker_fails_what_it_held_alone_and_is_passed_over(tmp_path: Path) -> None:
+    first, second = Held(), Held()
+    second.go.set()
+
+    async def ask(engine: Engine) -> None:
+        held = await asked(engine, 100)
+        first.server.close()
+        first.writer.close()
+        with pytest.raises(WorkerLostError):
+            await held
+        for _ in range(3):
+            await (await asked(engine, 3))
+        assert (first.lengths, second.lengths) == ([100], [3, 3, 3])
+        assert engine.ready
+
+    among(tmp_path, [first, second], ask)

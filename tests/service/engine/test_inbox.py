@@ -36,7 +36,7 @@ def finish(inbox: Inbox, batch: list[WaitingWindow], at: float = 1.0) -> None:
 
 def test_batch_joins_two_requests_and_answers_both() -> None:
     inbox, sent = inbox_with(work(1, 4), work(2, 5))
-    finish(inbox, inbox.take(0))
+    finish(inbox, inbox.take())
     assert sent == [
         Answer(1, [[0.0]], 0.25, 1.0, [Ride(0.5, 2, 5)], 8),
         Answer(2, [[0.0]], 0.25, 1.0, [Ride(0.5, 2, 5)], 10),
@@ -45,39 +45,39 @@ def test_batch_joins_two_requests_and_answers_both() -> None:
 
 def test_request_over_several_batches_is_answered_once_and_joined() -> None:
     inbox, sent = inbox_with(work(1, 4, 40, 5))
-    finish(inbox, inbox.take(0), at=1.0)
+    finish(inbox, inbox.take(), at=1.0)
     assert not sent
-    finish(inbox, inbox.take(0), at=2.0)
+    finish(inbox, inbox.take(), at=2.0)
     rides = [Ride(0.5, 2, 5), Ride(0.5, 1, 40)]
     assert sent == [Answer(1, [[0.0], [1.0], [2.0]], 0.5, 2.0, rides, 80)]
-    assert inbox.take(0) == []
+    assert inbox.take() == []
 
 
 def test_nobody_was_held_back_by_a_batch_that_ended_before_they_came() -> None:
     inbox, sent = inbox_with(work(1, 300))
-    inbox.take(0)
-    assert inbox.take(0) == []
+    inbox.take()
+    assert inbox.take() == []
     inbox.put(API, [work(2, 301, 5)], sent.append)
-    assert [window.length for window in inbox.take(0)] == [301]
+    assert [window.length for window in inbox.take()] == [301]
 
 
 def test_short_window_that_came_during_a_long_batch_goes_next() -> None:
     inbox, sent = inbox_with(work(1, 300, 301))
-    inbox.take(0)
+    inbox.take()
     inbox.put(API, [work(2, 5)], sent.append)
-    lengths = [[window.length for window in inbox.take(0)] for _ in range(2)]
+    lengths = [[window.length for window in inbox.take()] for _ in range(2)]
     assert lengths == [[5], [301]]
 
 
 def test_request_past_its_deadline_is_never_computed() -> None:
     inbox, sent = inbox_with(work(1, 4, 40, deadline=now() - 1))
-    assert inbox.take(0) == []
+    assert inbox.take() == []
     assert [(m.id, m.reason) for m in sent if isinstance(m, Failure)] == [(1, "deadline")]
 
 
 def test_cancelled_request_is_never_computed_nor_answered() -> None:
     inbox, sent = inbox_with(work(1, 4), work(2, 4), Cancel(1))
-    batch = inbox.take(0)
+    batch = inbox.take()
     assert [window.pending.work.id for window in batch] == [2]
     assert not sent
 
@@ -85,13 +85,13 @@ def test_cancelled_request_is_never_computed_nor_answered() -> None:
 def test_gone_connection_is_forgotten() -> None:
     inbox, sent = inbox_with(work(1, 4))
     inbox.forget(API)
-    assert inbox.take(0) == []
+    assert inbox.take() == []
     assert not sent
 
 
 def test_failed_window_fails_its_request_once() -> None:
     inbox, sent = inbox_with(work(1, 4, 5))
-    batch = inbox.take(0)
+    batch = inbox.take()
     inbox.fail(batch[0], "internal", "why")
     inbox.fail(batch[1], "internal", "why")
     assert sent == [Failure(1, "internal", "why")]
@@ -101,22 +101,22 @@ def test_ids_of_two_connections_do_not_meet() -> None:
     inbox, sent = inbox_with(work(1, 4))
     others = Sent()
     inbox.put(object(), [work(1, 5)], others.append)
-    finish(inbox, inbox.take(0))
+    finish(inbox, inbox.take())
     assert len(sent) == len(others) == 1
 
 
 def test_shadow_that_waits_when_a_client_comes_gives_way() -> None:
     shadow = msgspec.structs.replace(work(1, 4, 5), traffic="shadow")
     inbox, sent = inbox_with(shadow, work(2, 6))
-    assert [window.group.traffic for window in inbox.take(0)] == ["client"]
+    assert [window.group.traffic for window in inbox.take()] == ["client"]
     assert [(failure.id, failure.reason) for failure in sent] == [(1, "gave_way")]  # type: ignore[union-attr]
-    assert inbox.take(0) == []
+    assert inbox.take() == []
 
 
 def test_shadow_runs_where_nobody_waits() -> None:
     shadow = msgspec.structs.replace(work(1, 4), traffic="shadow")
     inbox, sent = inbox_with(shadow)
-    finish(inbox, inbox.take(0))
+    finish(inbox, inbox.take())
     assert [type(message) for message in sent] == [Answer]
 
 
@@ -124,7 +124,7 @@ def test_waiting_counts_clients_windows_that_are_still_wanted() -> None:
     shadow = msgspec.structs.replace(work(3, 4), traffic="shadow")
     inbox, _ = inbox_with(work(1, 4, 40), work(2, 5), shadow, Cancel(2))
     assert inbox.waiting() == {"lstm": 2}
-    inbox.take(0)
+    inbox.take()
     assert inbox.waiting() == {"lstm": 1}
 
 
@@ -145,8 +145,9 @@ def test_models_that_take_turns_are_all_fitted() -> None:
 def batch_size(inbox: Inbox, number: int, model: str) -> int:
     """Of one batch, which fifty windows wait for and in which a row costs next to nothing."""
     inbox.put(API, [work(number, *[200] * 50, model=model)], lambda message: None)
-    batch = inbox.take(0)
+    batch = inbox.take()
     ride = Ride(1.0 + 0.001 * len(batch), len(batch), 200)
     inbox.finish(batch, [[0.0]] * len(batch), ride, 0.0, [1] * len(batch), 1.0)
+    inbox.learn()
     inbox.forget(API)
     return len(batch)

@@ -45,6 +45,7 @@ def test_model_is_told_of_as_it_is_served_now() -> None:
     metrics = Metrics({"lstm": []}, [])
     for dtype in ("float32", "bfloat16"):
         metrics.model("lstm", "lstm", "cpu", dtype, "abc", 0.5)
+    metrics.model_gone("lstm", "lstm", "cpu", "float32", "abc")
     found = {
         sample.labels["dtype"]: sample.value
         for family in metrics.registry.collect()

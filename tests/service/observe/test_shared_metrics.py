@@ -20,8 +20,9 @@ for child in range(2):
         metrics.ride("lstm", "", 0.002 * (child + 1), length=20, rows=1)
         metrics.in_flight("lstm", 1)
         if child:
-            metrics.worker("cpu", restarted=True)
-            metrics.state("cpu", {"lstm": 7}, 1000)
+            metrics.worker("cpu", restarted=1)
+            metrics.queues({"lstm": 7})
+            metrics.memory("cpu", 1000)
             metrics.build("1", "2", "3")
         os._exit(0)
     children.append(pid)

@@ -1,0 +1,78 @@
+"""``lockstep`` whose forwards fail on demand: ``python -m tests.service.faulty serve …``.
+
+A word in a text says how, or a variable. Nothing in the service knows of it: a worker process runs
+this file before it loads its models, as multiprocessing does with whatever the main program is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from cli.main import main
+
+HANG, RAISE, NOT_A_NUMBER, NO_MEMORY = "volcano", "tornado", "glacier", "meteor"
+NO_API = "FAULTY_API_PROCESSES"  # a variable: no API process gets as far as its first beat
+
+
+def make_forwards_fail() -> None:
+    """In this process, from now on."""
+    import math
+    import time
+
+    import tokenizers
+    import torch
+    from torch import Tensor
+
+    from models.folder import WORDPIECE
+    from models.tokenizer import FILE_NAME
+    from service.engine import choices
+    from service.settings import SHIPPED_WEIGHTS
+
+    vocabulary = tokenizers.Tokenizer.from_file(str(SHIPPED_WEIGHTS / WORDPIECE / FILE_NAME))
+    whole = choices.forward
+
+    def token(word: str) -> int:
+        found = vocabulary.token_to_id(word)
+        assert found is not None, f"{word} isn't one token"
+        return found
+
+    def has(ids: Tensor, word: str) -> bool:
+        # Random tokens, which a model is tried on as it loads, aren't a text.
+        text = ids[..., 0].eq(token("[CLS]"))
+        return bool((ids.eq(token(word)).any(-1) & text).any())
+
+    def forward(
+        classifier: object, graphs: object, ids: Tensor, *others: object
+    ) -> list[list[float]]:
+        if has(ids, HANG):
+            time.sleep(3600)
+        if has(ids, RAISE):
+            raise RuntimeError("as asked")
+        if has(ids, NO_MEMORY) and len(ids) > 1:
+            raise torch.OutOfMemoryError("as asked")
+        logits = whole(classifier, graphs, ids, *others)  # type: ignore[arg-type]
+        return [
+            [math.nan] * len(row) if has(ids[index], NOT_A_NUMBER) else row
+            for index, row in enumerate(logits)
+        ]
+
+    choices.forward = forward  # type: ignore[assignment]
+
+
+def make_api_processes_fail() -> None:
+    """Every one that is forked from this process, before it has begun."""
+    from service.api import app
+
+    def fail(heartbeat: object) -> None:
+        raise RuntimeError("as asked")
+
+    app.beating = fail  # type: ignore[assignment, attr-defined]
+
+
+if __name__ == "__mp_main__":
+    make_forwards_fail()
+if __name__ == "__main__":
+    if NO_API in os.environ:
+        make_api_processes_fail()
+    sys.exit(main())
