@@ -1,4 +1,4 @@
-"""The gap's plots, in the style of ``training/plots.py``: equal figures make equal bytes."""
+"""The benches' plots, in the style of ``training/plots.py``: equal figures make equal bytes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
 from bench.gap import Cell, Line
 from bench.gap_figures import lines_of, ratios
+from bench.serve import Comparison
+from bench.serve_claims import Value, median, p99, per_second
 from training.plots import COLOURS, INK, MARKERS, STYLE
 
 METADATA: Mapping[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
@@ -31,12 +33,68 @@ def plot(cells: Sequence[Cell], baseline: str, out: Path) -> list[Path]:
         for dtype, how in dict.fromkeys((cell.line.dtype, cell.line.how) for cell in cells):
             some = [cell for cell in cells if (cell.line.dtype, cell.line.how) == (dtype, how)]
             for name, draw in {"forward": draw_forward, "ratio": draw_ratio}.items():
-                figure = draw(some, baseline)
-                for suffix, metadata in METADATA.items():
-                    path = out / f"{name}-{dtype}-{how}.{suffix}"
-                    figure.savefig(path, metadata=metadata)
-                    paths.append(path)
+                paths += save(draw(some, baseline), out / f"{name}-{dtype}-{how}")
     return paths
+
+
+def plot_serve(comparisons: Sequence[Comparison], out: Path) -> list[Path]:
+    """Draws requests a second, and p99, over the clients: of each model a panel a workload.
+
+    Returns:
+        The files written into the folder ``out``, a PNG and an SVG of each.
+    """
+    paths = []
+    with rc_context(STYLE):
+        for model, free in dict.fromkeys((one.model, one.free) for one in comparisons):
+            some = [one for one in comparisons if (one.model, one.free) == (model, free)]
+            name = f"{model}-free" if free else model
+            rates = draw_clients(some, per_second, "requests a second", 1)
+            paths += save(rates, out / f"throughput-{name}")
+            paths += save(draw_clients(some, p99, "p99, ms", 1e3), out / f"p99-{name}")
+    return paths
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Writes a figure as a PNG and an SVG."""
+    paths = []
+    for suffix, metadata in METADATA.items():
+        paths.append(stem.with_name(f"{stem.name}.{suffix}"))
+        figure.savefig(paths[-1], metadata=metadata)
+    return paths
+
+
+def draw_clients(
+    comparisons: Sequence[Comparison], value: Value, label: str, scale: float
+) -> Figure:
+    """Medians of ``value`` times ``scale``, both axes by their logarithm, a curve a server."""
+    names = list(dict.fromkeys(name for one in comparisons for name, _ in one.turns))
+    figure = Figure(figsize=(2.2 + 3.4 * len(comparisons), 4.2))
+    panels = figure.subplots(1, len(comparisons), squeeze=False)[0]
+    for axes, one in zip(panels, comparisons, strict=True):
+        ticks = sorted({clients for _, clients in one.turns})
+        for at, name in enumerate(names):
+            points = [(count, median(one, name, count, value)) for count in ticks]
+            known = [(count, found * scale) for count, found in points if found is not None]
+            style = {"color": COLOURS[at % len(COLOURS)], "marker": MARKERS[at % len(MARKERS)]}
+            axes.plot([x for x, _ in known], [y for _, y in known], label=name, **style)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        _by_powers(axes, ticks, "clients")
+        axes.set_title(one.workload.name, color=INK, fontsize=10)
+    figure.axes[0].set_ylabel(label)
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside right center")
+    return figure
+
+
+def _by_powers(axes: Axes, ticks: Sequence[int], label: str) -> None:
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    axes.set_xlabel(label)
 
 
 def draw_forward(cells: Sequence[Cell], baseline: str) -> Figure:
@@ -80,12 +138,8 @@ def panels(
         for line in lines:
             along = [cell for cell in cells if (cell.line, cell.batch) == (line, batch)]
             curve(axes, along, style_of(line, lines))
-        axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(lengths))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
-        axes.set_xlabel("tokens")
+        _by_powers(axes, lengths, "tokens")
         axes.set_title(f"batch {batch}", color=INK, fontsize=10)
     axes = figure.axes[0]
     axes.set_ylabel(label)

@@ -1,4 +1,4 @@
-"""What the docs state of batching is what was measured."""
+"""What the docs state of batching, of the gap and of other servers is what was measured."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.forwards import ModelCost
+from bench.gap_report import figure
 from service.engine.forward_cost import fit
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
@@ -80,3 +81,17 @@ def test_what_graphs_gain_is_what_was_measured() -> None:
         if how == "captured"
     ]
     assert f"one text {min(gains):.0f} to {max(gains):.0f} times faster" in PAGE
+
+
+SERVE = DOCS / "performance" / "serve" / "serve.json"
+
+
+@pytest.mark.skipif(not SERVE.exists(), reason="the servers haven't been compared for the docs yet")
+def test_comparison_of_servers_is_what_was_measured() -> None:
+    measured = json.loads(SERVE.read_text(encoding="utf-8"))
+    assert f"\n{measured['command']}\n" in PAGE
+    assert measured["errors"] == []
+    for claim in measured["claims"]:
+        met = "yes" if claim["met"] else "no"
+        row = [claim["what"], claim["aim"], figure(claim["measured"]), met]
+        assert f"| {' | '.join(row)} |" in PAGE
