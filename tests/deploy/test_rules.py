@@ -22,6 +22,7 @@ from tests.deploy.rules import (
     seconds,
     unit_tests,
 )
+from tests.launch import ROOT
 
 WINDOW = re.compile(r"\[(\w+)\]")
 every_record = pytest.mark.parametrize("rule", RECORDS, ids=name_of)
@@ -124,9 +125,19 @@ def test_nearly_full_is_four_fifths_of_the_setting() -> None:
 
 def test_scrape_goes_to_the_service_of_the_compose_file() -> None:
     config: dict[str, Any] = load(FOLDER / "prometheus.yml")
-    (job,) = config["scrape_configs"]
-    assert job["job_name"] == "lockstep"
+    job, balancer = config["scrape_configs"]
+    assert (job["job_name"], balancer["job_name"]) == ("lockstep", "haproxy")
     assert job["static_configs"] == [{"targets": ["lockstep:8000"]}]
+
+
+def test_scrape_finds_the_replicas_of_the_compose_file() -> None:
+    found = {}
+    for job in load(FOLDER / "prometheus.yml")["scrape_configs"]:
+        (names,) = job["dns_sd_configs"]
+        (found[job["job_name"]],) = names["names"]
+    services = load(ROOT / "compose.yaml")["services"]
+    assert found == {"lockstep": "lockstep-2", "haproxy": "haproxy"}
+    assert all(services[name]["profiles"] == ["replicas"] for name in found.values())
 
 
 def test_alert_windows_hold_two_scrapes() -> None:
