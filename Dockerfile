@@ -33,9 +33,23 @@ COPY cli cli
 COPY models models
 COPY service service
 COPY training training
+COPY web web
 RUN pip install --no-compile --no-deps --no-build-isolation --editable . \
  && pip uninstall --yes setuptools pip \
  && python -m compileall -q --invalidation-mode unchecked-hash /app /opt/lockstep/lib/python3*/site-packages/__editable__*.py
+
+# The load test alone: Locust, and nothing of torch. `docker compose --profile load` runs it.
+FROM ${BASE_IMAGE} AS load
+ENV PATH=/opt/load/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /app
+COPY requirements.lock ./
+RUN python3 -m venv /opt/load \
+ && pip install --constraint requirements.lock locust \
+ && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin lockstep
+COPY bench bench
+COPY training training
+USER 10001:10001
+ENTRYPOINT ["locust", "-f", "bench/loadtest/locustfile.py", "--headless", "--only-summary"]
 
 FROM ${BASE_IMAGE} AS service
 LABEL org.opencontainers.image.title="Lockstep" \

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 
-from cli.common import add_weights_option, training_installed
+from cli.common import add_json_option, add_weights_option, training_installed
 from cli.train import model_name
+
+EXAMPLE = "lockstep average .work/teachers/a .work/teachers/b --name mine --data reviews.csv"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="what they were trained on: the rows held back of it fit the temperature",
     )
+    add_json_option(parser)
     add_weights_option(parser)
 
 
@@ -34,5 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.weights, arguments.models, arguments.name, arguments.data, arguments.command
     )
     accuracy = folder.card["training"]["held_back"]
+    if arguments.json:
+        print(json.dumps({"path": str(folder.path), "held_back": accuracy}))
+        return 0
     print(f"wrote {folder.path}; of the rows held back it has right: {accuracy}")
     return 0

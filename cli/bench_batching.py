@@ -8,17 +8,20 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.tables import table
 from cli.common import add_weights_option
-from cli.models import UNKNOWN, table
+from cli.models import UNKNOWN
 
 if TYPE_CHECKING:
     from bench.batching import Latency, Result
     from bench.forwards import Machine, ModelCost
     from bench.traffic import Texts, Traffic
 
+EXAMPLE = "lockstep bench batching minilm --data sst2/dev.tsv --data imdb/dev.jsonl.gz"
 MADE_TEXTS = 5000  # of each kind, where no data are given
 LONGEST = 512  # tokens of a text for a model that reads any length
 
@@ -69,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     traffic: Traffic = Poisson(arguments.rate) if arguments.rate else Clients(arguments.clients)
     lengths = _lengths(arguments)  # a bad file is found before the forwards are timed
     machine, costs = _costs(arguments)
+    say = _silent if arguments.json else partial(print, flush=True)
     measured = []
     for cost in costs:
         texts = _texts(lengths, cost.window, arguments.seed)
@@ -83,11 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
         )
         limit = offline_limit(cost.cost, texts, count=arguments.texts, seed=arguments.seed)
-        print(f"{title(machine, cost, texts, traffic)}\n\n{table(rows(results))}\n", flush=True)
-        print(
+        say(f"{title(machine, cost, texts, traffic)}\n\n{table(rows(results))}\n")
+        say(
             f"Sorted by length and run offline: {limit.texts_per_second:.1f} texts/s, in batches "
-            f"of at most {limit.padded_tokens} tokens\n",
-            flush=True,
+            f"of at most {limit.padded_tokens} tokens\n"
         )
         limits = BatchLimits(machine.padded_tokens, {(cost.model, cost.schedule): cost.cost})
         group = Group(cost.model, cost.schedule, "client")
@@ -96,24 +99,30 @@ def run(arguments: argparse.Namespace) -> int:
             for waiting in WAITING
         }
         among = ", ".join(f"{taken * 1e6:.0f} µs among {n:,}" for n, taken in choices.items())
-        print(f"Choosing a batch: {among} texts\n", flush=True)
+        say(f"Choosing a batch: {among} texts\n")
         found = {
             "results": [result.to_dict() for result in results],
             "offline": asdict(limit),
             "choice_seconds": choices,
         }
         measured.append(cost.to_dict() | found)
+    written = {
+        "command": arguments.command,
+        "traffic": str(traffic),
+        "machine": asdict(machine),
+        "models": measured,
+    }
+    if arguments.json:
+        print(json.dumps(written))
     if arguments.out is not None:
-        written = {
-            "command": arguments.command,
-            "traffic": str(traffic),
-            "machine": asdict(machine),
-            "models": measured,
-        }
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         print(f"wrote {arguments.out}", file=sys.stderr)
     return 0
+
+
+def _silent(line: str) -> None:
+    """What is said to a reader isn't said to a program."""
 
 
 def title(machine: Machine, cost: ModelCost, texts: Texts, traffic: Traffic) -> str:

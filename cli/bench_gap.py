@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bench.gap import Cell
 
+EXAMPLE = "lockstep bench gap --models lstm,transformer --lengths 16,256 --batches 1,8"
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
 BATCHES = (1, 8, 32)
 SECONDS = {"cpu": 0.25, "cuda": 0.03}  # a cell: some minutes on two cores, under one on a GPU
@@ -85,8 +86,11 @@ def run(arguments: argparse.Namespace) -> int:
     report = Report(
         arguments.command, describe_hardware(device), peaks, arguments.baseline, cells, remarks
     )
-    for title, table in summary_tables(report).items():
-        print(f"{title}\n\n{markdown(table)}\n")
+    if arguments.json:
+        print(json.dumps(report.to_dict(), ensure_ascii=False))
+    else:
+        for title, table in summary_tables(report).items():
+            print(f"{title}\n\n{markdown(table)}\n")
     for remark in remarks:
         _say(remark)
     if arguments.out:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from cli.common import add_weights_option, names, usable_device
 
 if TYPE_CHECKING:
-    from bench.training import Speed
-    from models.folder import ModelFolder
+    from bench.training import Shape, Speed
+
+EXAMPLE = "lockstep bench training --models lstm,transformer"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,28 +52,33 @@ def run(arguments: argparse.Namespace) -> int:
     classifiers = {name: load(folder, embedding).to(device) for name, folder in found.items()}
     speeds = measure_training(classifiers, shape, dtypes, arguments.seconds, device)
     hardware = describe(device)
-    print(
-        f"tokens a second in training, batches of {shape.rows} texts of {shape.length}: {hardware}"
-    )
-    for name in found:
-        own = [speed for speed in speeds if speed.model == name]
-        print(f"  {name:<16}" + "".join(f"{s.dtype} {s.tokens_per_second:>9,.0f}   " for s in own))
-        if arguments.write:
-            _write(found[name], own, device.type, hardware, arguments.command)
+    facts = {
+        name: _facts([s for s in speeds if s.model == name], hardware, arguments.command)
+        for name in found
+    }
+    print(json.dumps(facts) if arguments.json else _table(facts, shape, hardware))
+    if arguments.write:
+        for name, folder in found.items():
+            # A GPU's figures stand beside a CPU's: the gap differs in kind.
+            speed = folder.card.get("training_speed", {}) | {device.type: facts[name]}
+            folders.write(replace(folder, card=folder.card | {"training_speed": speed}))
     return 0
 
 
-def _write(
-    folder: ModelFolder, speeds: Sequence[Speed], kind: str, hardware: str, command: str
-) -> None:
-    from models import folder as folders
-
-    facts: dict[str, Any] = {
+def _facts(speeds: Sequence[Speed], hardware: str, command: str) -> dict[str, Any]:
+    return {
         "tokens_per_second": {s.dtype: round(s.tokens_per_second) for s in speeds},
         "batch": [speeds[0].shape.rows, speeds[0].shape.length],
         "hardware": hardware,
         "command": command,
     }
-    # A GPU's figures stand beside a CPU's: the gap differs in kind.
-    known = folder.card.get("training_speed", {})
-    folders.write(replace(folder, card=folder.card | {"training_speed": known | {kind: facts}}))
+
+
+def _table(facts: dict[str, dict[str, Any]], shape: Shape, hardware: str) -> str:
+    lines = [
+        f"tokens a second in training, batches of {shape.rows} texts of {shape.length}: {hardware}"
+    ]
+    for name, fact in facts.items():
+        speeds = "".join(f"{d} {n:>9,}   " for d, n in fact["tokens_per_second"].items())
+        lines.append(f"  {name:<16}{speeds}")
+    return "\n".join(lines)

@@ -5,17 +5,29 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from cli.common import add_weights_option
+from cli.common import add_weights_option, describe
 
-if TYPE_CHECKING:
-    from models.predict import Prediction
+EXAMPLE = """lockstep classify "Two hours I will never get back." --model transformer
+  lockstep classify --file reviews.jsonl --model lstm --out verdicts.jsonl"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "texts", nargs="*", metavar="TEXT", help="what to classify (lines of standard input)"
+    )
+    parser.add_argument(
+        "--file",
+        type=Path,
+        help="classify a file of any size, .jsonl, .csv, .tsv or .txt (also .gz; - is JSON lines "
+        "on standard input), to a JSON line for each record",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="with --file: write there, and go on behind what is there already (standard output)",
     )
     parser.add_argument("--model", default="lstm", help="name of a model (lstm)")
     parser.add_argument(
@@ -34,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.file or arguments.out:
+        return _run_file(arguments)
     from models.checkpoint import load_predictor
     from models.errors import InputError
 
@@ -47,18 +61,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def describe(prediction: Prediction) -> dict[str, Any]:
-    """A prediction with the names that the HTTP API gives it."""
-    verdict, prepared = prediction.verdict, prediction.prepared
-    return {
-        "label": verdict.label,
-        "score": round(verdict.score, 4),
-        "scores": {label: round(score, 4) for label, score in verdict.scores.items()},
-        "tokens": prepared.tokens,
-        "unknown_tokens": prepared.unknown_tokens,
-        "truncated": prepared.truncated,
-        "segments": len(prepared.windows),
-    }
+def _run_file(arguments: argparse.Namespace) -> int:
+    from cli.classify_file import classify_file
+
+    if not arguments.file or arguments.texts:
+        raise ValueError("--out goes with --file, and --file with no TEXT")
+    failed = classify_file(
+        arguments.file,
+        arguments.out,
+        arguments.weights,
+        arguments.model,
+        arguments.long_input,
+        arguments.schedule,
+    )
+    if failed:
+        print(f"lockstep classify: {failed} records had no verdict", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _line(result: dict[str, Any]) -> str:

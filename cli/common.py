@@ -7,10 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+    from models.predict import Prediction
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
@@ -23,6 +25,25 @@ def add_weights_option(parser: argparse.ArgumentParser) -> None:
         default=Path(os.environ.get("LOCKSTEP_WEIGHTS", WEIGHTS)),
         help="folder of models (the shipped one)",
     )
+
+
+def describe(prediction: Prediction) -> dict[str, Any]:
+    """A prediction with the names that the HTTP API gives it."""
+    verdict, prepared = prediction.verdict, prediction.prepared
+    return {
+        "label": verdict.label,
+        "score": round(verdict.score, 4),
+        "scores": {label: round(score, 4) for label, score in verdict.scores.items()},
+        "tokens": prepared.tokens,
+        "unknown_tokens": prepared.unknown_tokens,
+        "truncated": prepared.truncated,
+        "segments": len(prepared.windows),
+    }
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """``--json``: for programs, what is told otherwise in words."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def names(text: str) -> list[str]:

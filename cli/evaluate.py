@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 
-from cli.common import add_weights_option
+from cli.common import add_json_option, add_weights_option
+
+EXAMPLE = "lockstep evaluate lstm --data sst2/dev.tsv --data imdb/dev.jsonl.gz"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "give several times to score on several",
     )
     parser.add_argument("--no-write", action="store_true", help="leave the model's card as it is")
+    add_json_option(parser)
     add_weights_option(parser)
 
 
@@ -26,15 +30,19 @@ def run(arguments: argparse.Namespace) -> int:
     from models import folder as folders
     from models.checkpoint import load_predictor
     from training.data import read
-    from training.evaluate import evaluate
+    from training.evaluate import evaluate, in_bfloat16
 
     sets = [read(source) for source in arguments.data]  # a bad file is found before an hour's work
     folder, predictor = load_predictor(arguments.weights, arguments.model, "auto")
+    halved = in_bfloat16(predictor)
     accuracy = dict(folder.card.get("accuracy", {}))
     for data in sets:
-        evaluation = evaluate(predictor, data)
-        print(evaluation.table(), flush=True)
+        evaluation = evaluate(predictor, data, halved)
+        if not arguments.json:
+            print(evaluation.table(), flush=True)
         accuracy[data.name] = evaluation.to_dict() | {"command": arguments.command}
+    if arguments.json:
+        print(json.dumps({data.name: accuracy[data.name] for data in sets}))
     if not arguments.no_write:
         folders.write(replace(folder, card=folder.card | {"accuracy": accuracy}))
     return 0

@@ -1,9 +1,13 @@
-"""``lockstep VERB``: finds the verb's file, and imports no other."""
+"""``lockstep VERB``: finds the verb's file, and imports no other.
+
+Exit statuses: 0, 1 (a part failed, as told), 2 (a user's mistake, with a message), 130 (Ctrl-C).
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -21,9 +25,11 @@ VERBS = {
     "bench": "measure what serving costs",
 }
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one verb; returns its exit status: 0, or 2 with a message for a user's mistake."""
+    """Runs one verb; returns its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="lockstep",
@@ -35,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(words[:1])
     module = importlib.import_module(f"cli.{arguments.verb}")
     verb = argparse.ArgumentParser(
-        prog=f"lockstep {arguments.verb}", description=VERBS[arguments.verb]
+        prog=f"lockstep {arguments.verb}",
+        description=VERBS[arguments.verb],
+        epilog=f"example:\n  {module.EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(verb)
     # What was typed goes into the card of what it made.
@@ -43,6 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = verb.parse_args(words[1:], typed)
     try:
         status: int = module.run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"lockstep {arguments.verb}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader had enough (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ModelError, ValueError, OSError) as error:
         print(f"lockstep {arguments.verb}: {error}", file=sys.stderr)
         return 2

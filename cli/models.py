@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import TYPE_CHECKING
 
-from cli.common import add_weights_option
+from bench.tables import table
+from cli.common import add_json_option, add_weights_option
 
 if TYPE_CHECKING:
     from models.folder import ModelFolder
 
+EXAMPLE = "lockstep models --json"
 UNKNOWN = "-"  # a card made by hand may lack anything
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_json_option(parser)
     add_weights_option(parser)
 
 
@@ -21,22 +25,17 @@ def run(arguments: argparse.Namespace) -> int:
     from models.folder import discover
 
     folders = list(discover(arguments.weights).values())
+    if arguments.json:
+        found = [
+            {"name": folder.name, "architecture": folder.architecture, "window": folder.window}
+            | folder.card
+            for folder in folders
+        ]
+        print(json.dumps(found, ensure_ascii=False))
+        return 0
     sets = sorted({name for folder in folders for name in folder.card.get("accuracy", {})})
     print(table([_header(sets), *(_row(folder, sets) for folder in folders)]))
     return 0
-
-
-def table(rows: list[list[str]]) -> str:
-    """Columns as wide as their widest cell; the first two are words, the rest are numbers."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
 
 
 def _header(sets: list[str]) -> list[str]:

@@ -10,14 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.common import add_weights_option, training_installed
-from cli.models import table
+from bench.tables import table
+from cli.common import add_json_option, add_weights_option, training_installed
 
 if TYPE_CHECKING:
     from training.data import Row
     from training.gradients import Influence
     from training.probe import Forgetting, Probe
 
+EXAMPLE = "lockstep probe lstm transformer --data sst2/dev.tsv"
 MASK = "[MASK]"  # the default filler: judged alone, no words leave the models as undecided
 DISTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 255)  # of the gradient's table
 
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-write", action="store_true", help="leave the models' cards as they are"
     )
+    add_json_option(parser)
     add_weights_option(parser)
 
 
@@ -82,8 +84,9 @@ def run(arguments: argparse.Namespace) -> int:
             folders.write(replace(folder, card=card))
 
     tables = all_tables(probes, data.name, filler)
-    print("\n\n".join(f"{title}\n\n{table(cells)}" for title, cells in tables))
     measured = {"command": arguments.command, "models": [probe.to_dict() for probe in probes]}
+    shown = "\n\n".join(f"{title}\n\n{table(cells)}" for title, cells in tables)
+    print(json.dumps(measured, ensure_ascii=False) if arguments.json else shown)
     _write(arguments.out / "tables.md", markdown(tables, arguments.command))
     _write(arguments.out / "probe.json", json.dumps(measured, ensure_ascii=False) + "\n")
     for path in plot(probes, arguments.out):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import string
 from dataclasses import fields, replace
 from pathlib import Path
 
-from cli.common import add_weights_option, training_installed
+from cli.common import WEIGHTS, add_json_option, add_weights_option, training_installed
 from training.recipes import RECIPES, Recipe
 
+EXAMPLE = "lockstep train lstm --teacher minilm --data reviews.csv --name mine"
 NAME_SIGNS = frozenset(string.ascii_letters + string.digits + "._-")
 
 
@@ -60,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--work", type=Path, default=Path(".work"), help="checkpoints, to resume from (.work)"
     )
     parser.add_argument("--restart", action="store_true", help="forget earlier checkpoints")
+    add_json_option(parser)
     add_weights_option(parser)
     recipe = parser.add_argument_group("recipe (each has a default for each architecture)")
     for field in fields(Recipe):
@@ -78,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    if not arguments.pretrained:  # which brings its own
+        share_wordpiece(arguments.weights)
     changed = {
         field.name: getattr(arguments, field.name)
         for field in fields(Recipe)
@@ -102,8 +107,22 @@ def run(arguments: argparse.Namespace) -> int:
         command=arguments.command,
     )
     folder = train(job)
+    if arguments.json:
+        accuracy = folder.card["training"]["held_back"]
+        print(json.dumps({"path": str(folder.path), "held_back": accuracy}))
+        return 0
     print(f"wrote {folder.path}; score it with: lockstep evaluate {name} --data ...")
     return 0
+
+
+def share_wordpiece(weights: Path) -> None:
+    """Gives a new folder of models the shipped tokenizer and word table."""
+    import shutil
+
+    from models.folder import WORDPIECE
+
+    if not (weights / WORDPIECE).exists() and (WEIGHTS / WORDPIECE).exists():
+        shutil.copytree(WEIGHTS / WORDPIECE, weights / WORDPIECE)
 
 
 def weighted_source(text: str) -> tuple[str, float]:

@@ -71,14 +71,14 @@ def test_service_is_confined_and_private(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert [port["host_ip"] for port in service["ports"]] == ["127.0.0.1"]
+    assert {port["host_ip"] for port in service.get("ports", [])} <= {"127.0.0.1"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_service_image_is_built_here_or_pinned(name: str) -> None:
     service = SERVICES[name]
     if "build" in service:
-        assert f"\nFROM service AS {service['build']['target']}\n" in DOCKERFILE
+        assert re.search(rf"^FROM \S+ AS {service['build']['target']}$", DOCKERFILE, re.MULTILINE)
     else:
         assert re.fullmatch(r"[\w/]+:v?\d+\.\d+\.\d+", service["image"])
 

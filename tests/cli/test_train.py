@@ -12,7 +12,7 @@ import pytest
 from cli import train
 from cli.common import WEIGHTS
 from cli.main import main
-from cli.train import model_name, weighted_source
+from cli.train import model_name, share_wordpiece, weighted_source
 from models.checkpoint import load_predictor
 from tests.training.test_run import write_rows
 from training.recipes import RECIPES, Recipe
@@ -97,3 +97,13 @@ def test_only_minilm_starts_from_pretrained_weights(
     command = ["train", "lstm", f"--data={data}", f"--weights={weights}", "--pretrained"]
     assert main([*command, "--precision=float32"]) == 2
     assert "lockstep train: " in capsys.readouterr().err
+
+
+def test_new_folder_of_models_gets_the_shipped_wordpiece(tmp_path: Path) -> None:
+    weights = tmp_path / "mine"
+    share_wordpiece(weights)
+    shipped = {path.name: path.read_bytes() for path in (WEIGHTS / "wordpiece").iterdir()}
+    assert {path.name: path.read_bytes() for path in (weights / "wordpiece").iterdir()} == shipped
+    (weights / "wordpiece" / "tokenizer.json").write_text("mine")
+    share_wordpiece(weights)
+    assert (weights / "wordpiece" / "tokenizer.json").read_text() == "mine"
