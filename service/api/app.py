@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -14,7 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from service.api import page
+from service.api.access import layers
 from service.api.admission import Admission
+from service.api.answering import Answering
 from service.api.catalogue import Catalogue
 from service.api.classify import Classify
 from service.api.compare import Compare
@@ -22,17 +24,25 @@ from service.api.exchange import at_the_edge
 from service.api.gap import Gap
 from service.api.health import Health
 from service.api.inference import Inference
+from service.api.inference_protocol import routes as inference_protocol
+from service.api.inference_protocol.routes import InferenceProtocol
+from service.api.lifetime import beating, draining
 from service.api.models import Models
+from service.api.openapi.endpoint import OpenAPI
+from service.api.page import Page
 from service.api.shadowing import Shadowing
+from service.api.workers import WorkerObserver
 from service.engine.client import Engine
-from service.engine.wire import BatchFacts, Hello, WorkerState
 from service.observe import logs
+from service.observe.exchange import Observer
 from service.observe.metrics import Metrics
 from service.observe.request_log import RequestLog
 from service.observe.tracing import Tracing
 from service.settings import Settings
 
 logger = logging.getLogger("lockstep.api")
+
+METRICS_FOLDER = "metrics"  # in the private folder, where there are several API processes
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -42,9 +52,12 @@ PATHS = (
     "/v1/gap",
     "/v1/models",
     "/v1/models/{name}",
+    *inference_protocol.PATHS,
     "/health/live",
     "/health/ready",
     "/metrics",
+    "/openapi.json",
+    *page.PATHS,
 )
 
 
@@ -63,7 +76,7 @@ def create_app(
         {name: model.labels for name, model in catalogue.folders.items()},
         PATHS,
         [(rule.primary, rule.shadow) for rule in settings.shadow],
-        folder / "metrics" if settings.api_processes > 1 else None,
+        folder / METRICS_FOLDER if settings.api_processes > 1 else None,
     )
     engine = Engine(sockets, WorkerObserver(metrics, catalogue))
     inference = Inference(settings, catalogue, engine)
@@ -71,25 +84,32 @@ def create_app(
     shadowing = Shadowing(
         settings.shadow, catalogue, inference, metrics, lambda: admission.in_flight
     )
-    classify = Classify(settings, catalogue, inference, metrics, admission, shadowing)
+    answering = Answering(catalogue, inference, metrics, admission)
+    classify = Classify(settings, admission, answering, shadowing)
     models, health = Models(catalogue), Health(engine, metrics)
+    protocol = InferenceProtocol(settings, catalogue, engine, admission, answering, shadowing)
     endpoints: dict[str, tuple[str, Endpoint]] = {
         "/v1/classify": ("POST", classify),
         "/v1/compare": ("POST", Compare(settings, catalogue, inference, admission)),
         "/v1/gap": ("GET", Gap(catalogue, metrics)),
         "/v1/models": ("GET", models.list),
         "/v1/models/{name}": ("GET", models.one),
+        **protocol.endpoints(),
         "/health/live": ("GET", health.live),
         "/health/ready": ("GET", health.ready),
         "/metrics": ("GET", health.metrics),
+        "/openapi.json": ("GET", OpenAPI(settings, catalogue)),
+        **Page().endpoints(),
     }
 
     tracing = Tracing(os.environ)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with tracing, engine:
-            yield
+        drain_delay_seconds = settings.drain_delay_ms / 1e3
+        async with tracing, engine, beating(getattr(app.state, "heartbeat", None)):
+            with draining(drain_delay_seconds, engine.close):
+                yield
             shadowing.close()
         logs.flush()
 
@@ -97,50 +117,8 @@ def create_app(
         Route(path, _labelled(path, endpoint), methods=[method])
         for path, (method, endpoint) in endpoints.items()
     ]
-    return at_the_edge(routes, metrics, lifespan, [tracing, RequestLog(settings.log_requests)])
-
-
-class WorkerObserver:
-    """Turns what workers tell of themselves into metrics."""
-
-    def __init__(self, metrics: Metrics, catalogue: Catalogue) -> None:
-        self._metrics, self._catalogue = metrics, catalogue
-        self._device = ""
-
-    def hello(self, hello: Hello) -> None:
-        """A worker is connected."""
-        self._device = hello.device
-        self._metrics.worker(hello.device, restarted=hello.replaces)
-        self._metrics.build(version("lockstep"), version("litserve"), hello.torch)
-        for model in hello.models:
-            folder = self._catalogue.folders[model.name]
-            self._metrics.model(
-                model.name,
-                folder.architecture,
-                hello.device,
-                model.dtype,
-                folder.sha256["weights"][:12],
-                model.load_seconds,
-            )
-
-    def batch(self, facts: BatchFacts) -> None:
-        """A batch ran. What isn't clients' traffic shows as the worker's time alone."""
-        self._metrics.busy(self._device, facts.batch_seconds + facts.forward_seconds)
-        if facts.traffic != "client":
-            return
-        self._metrics.batch(
-            facts.model,
-            rows=facts.rows,
-            tokens=facts.tokens,
-            padding=facts.padding_tokens,
-            forward_seconds=facts.forward_seconds,
-            flops=facts.flops,
-            steps=facts.sequential_steps,
-        )
-
-    def state(self, state: WorkerState) -> None:
-        """More or less waits than before."""
-        self._metrics.state(self._device, state.waiting, state.memory_bytes)
+    observers: list[Observer] = [tracing, RequestLog(settings.log_requests)]
+    return at_the_edge(routes, metrics, lifespan, observers, **layers(settings))
 
 
 def _labelled(path: str, endpoint: Endpoint) -> Endpoint:

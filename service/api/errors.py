@@ -1,14 +1,15 @@
 """Every error a client can be told: one tree, each knows its status. The body is RFC 9457's.
 
     ServiceError 500 internal
-    ├── NotHTTP 400              ├── BodyTooLarge 413 ── TextTooLong 413
+    ├── NotHTTP 400              ├── BodyTooLarge 413, TextTooLong 413
     ├── NotJSON 400              ├── NotJSONByType 415 ── EncodedBody 415
-    ├── NotFound 404             ├── Invalid 422 ── InputTooLong 422
-    │   └── ModelNotFound 404    ├── Busy 429
-    ├── MethodNotAllowed 405     ├── HeadersTooLarge 431
-    ├── HeadersTimeout 408       ├── ClientGone 499
-    ├── BodyTimeout 408          └── NotReady 503 ── WorkerLost 503
-    ├── DeadlineExceeded 504
+    ├── Unauthorized 401         ├── Invalid 422, InputTooLong 422
+    ├── Forbidden 403            ├── Busy 429 ── TooManyConnections 429
+    ├── NotFound 404             ├── HeadersTooLarge 431
+    │   └── ModelNotFound 404    ├── ClientGone 499
+    ├── MethodNotAllowed 405     ├── NotReady 503, WorkerLost 503
+    ├── HeadersTimeout 408       └── DeadlineExceeded 504
+    ├── BodyTimeout 408
 
 A server's fault is never put on the client: what isn't in the tree is a 500, logged whole, told in
 one line. A text is never echoed.
@@ -71,6 +72,26 @@ class NotJSON(ServiceError):
     """The body can't be parsed."""
 
     status, code, title, reason = 400, "not_json", "The body isn't JSON", "invalid"
+
+
+class Unauthorized(ServiceError):
+    """No key, or none that is known here (RFC 6750)."""
+
+    status, code, title, reason = 401, "unauthorized", "A key is needed", "unauthorized"
+
+    def __init__(self, detail: str, *, unknown: bool = False) -> None:
+        super().__init__(detail)
+        error = ', error="invalid_token"' if unknown else ""
+        self.headers = {"WWW-Authenticate": f'Bearer realm="lockstep"{error}'}
+
+
+class Forbidden(ServiceError):
+    """A key that is known, and not for this."""
+
+    status, code, title, reason = 403, "forbidden", "The key is not for this", "unauthorized"
+    headers: Mapping[str, str] = {
+        "WWW-Authenticate": 'Bearer realm="lockstep", error="insufficient_scope"'
+    }
 
 
 class NotFound(ServiceError):
@@ -156,6 +177,12 @@ class Busy(ServiceError):
     def __init__(self, detail: str, retry_seconds: int = 1) -> None:
         super().__init__(detail)
         self.headers = {"Retry-After": str(retry_seconds)}
+
+
+class TooManyConnections(Busy):
+    """More connections than the limit; this one ends."""
+
+    code, title = "too_many_connections", "Too many connections"
 
 
 class HeadersTooLarge(ServiceError):

@@ -1,21 +1,38 @@
-"""What a connection may do before there is a request: bounds on its headers and its patience.
+"""What a connection may do before there is a request: bounds on its headers and its patience, and
+on how many there are.
 
 uvicorn's own protocol neither bounds the headers nor the time they take, and answers what isn't
-HTTP in plain text. Here each such end is a request that the application refuses, so that it has an
-id, is counted and logged, and is told in the one form that errors have.
+HTTP, or one too many, in plain text. Here each such end is a request that the application refuses,
+so that it has an id, is counted and logged, and is told in the one form that errors have.
 """
 
 from __future__ import annotations
 
 import asyncio
+import resource
 from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service.api.errors import HeadersTimeout, HeadersTooLarge, NotHTTP, ServiceError
+from service.api.errors import (
+    HeadersTimeout,
+    HeadersTooLarge,
+    NotHTTP,
+    ServiceError,
+    TooManyConnections,
+)
 from service.api.exchange import REFUSAL
 from service.settings import Settings
+
+# A connection past the bound is told so if it asks for something soon, and so many may be told at
+# once; more than those are closed without a word.
+MOST_TOLD = 64
+TELL_SECONDS = 1.0
+
+OTHER_FILES = (
+    192  # that a process has open beside its connections: libraries, logs, workers, metrics
+)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -29,6 +46,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, settings: Settings, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._max_bytes = settings.max_header_bytes
+        self._most_connections = settings.max_connections
+        self._one_too_many = False
         self._header_seconds = settings.header_timeout_ms / 1e3
         self._body_seconds = settings.body_timeout_ms / 1e3
         self._in_headers = self._in_body = self._refused = False
@@ -38,7 +57,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._arm(self._header_seconds)
+        beyond = len(self.connections) - self._most_connections
+        if beyond > MOST_TOLD:
+            transport.abort()
+            return
+        self._one_too_many = beyond > 0
+        self._arm(TELL_SECONDS if self._one_too_many else self._header_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -72,7 +96,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._steps += 1
         self._in_headers = True
-        self._arm(self._header_seconds)
+        if not self._one_too_many:  # else its time runs already
+            self._arm(self._header_seconds)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_headers:  # else it is a trailer, which nobody reads
@@ -84,6 +109,8 @@ class BoundedProtocol(HttpToolsProtocol):
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self._max_bytes:
             self._refuse_headers()
+        if self._one_too_many:
+            self._refuse_connection()
         if not self._refused:
             super().on_headers_complete()
             self._in_body = True
@@ -114,7 +141,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _too_slow(self) -> None:
-        if self._in_headers:
+        if self._in_headers and self._one_too_many:
+            self._refuse_connection()
+        elif self._in_headers:
             seconds = f"{self._header_seconds:g} s"
             self._refuse(HeadersTimeout(f"the headers took longer than {seconds}"))
         elif not self._answering():
@@ -127,6 +156,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse_headers(self) -> None:
         limit = f"the limit is {self._max_bytes} bytes"
         self._refuse(HeadersTooLarge(f"the target and headers are too large; {limit}"))
+
+    def _refuse_connection(self) -> None:
+        limit = f"{self._most_connections} connections are open, the most allowed"
+        self._refuse(TooManyConnections(f"{limit}; try again later"))
 
     def _refuse(self, problem: ServiceError) -> None:
         """Answers what was never a whole request, after which the connection ends."""
@@ -173,3 +206,20 @@ class BoundedProtocol(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         self._start_asgi_task(self.cycle, self.app)
+
+
+def allow_open_files(connections: int) -> None:
+    """Lets this process, and those it starts, have as many open files as its connections need.
+
+    Raises:
+        ValueError: the system allows fewer.
+    """
+    needed = connections + MOST_TOLD + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ValueError(
+            f"--max-connections {connections} needs {needed} open files, and this process may have "
+            f"{hard} (ulimit -Hn)"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

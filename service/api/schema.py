@@ -86,15 +86,15 @@ _compare = TypeAdapter(CompareRequest)
 
 def parse_classify(body: bytes) -> ClassifyRequest:
     """Bytes to a valid request. Raises NotJSON or Invalid."""
-    return _parse(_classify, body)
+    return parse(_classify, body)
 
 
 def parse_compare(body: bytes) -> CompareRequest:
     """Bytes to a valid request. Raises NotJSON or Invalid."""
-    return _parse(_compare, body)
+    return parse(_compare, body)
 
 
-def _parse(adapter: TypeAdapter[Request], body: bytes) -> Request:
+def parse(adapter: TypeAdapter[Request], body: bytes) -> Request:
     """Bytes to a valid request.
 
     Raises:

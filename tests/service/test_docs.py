@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from service.api import errors
 from service.api.app import PATHS
 from service.observe.metrics import REJECTIONS, Metrics
 
-DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent.parent
+DOCS = ROOT / "docs"
 
 
 def all_errors(base: type[errors.ServiceError] = errors.ServiceError) -> list[type]:
@@ -49,3 +51,11 @@ def test_documented_metrics_exist() -> None:
 
 def test_rejection_reasons_are_documented() -> None:
     assert ", ".join(REJECTIONS) in (DOCS / "metrics.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["SECURITY.md", "docs/reliability.md"])
+def test_named_test_exists(name: str) -> None:
+    named = re.findall(r"`((?:tests/[\w/]+/)?test_\w+\.py)`", (ROOT / name).read_text("utf-8"))
+    assert named
+    paths = [ROOT / (path if "/" in path else f"tests/service/api/{path}") for path in named]
+    assert [path for path in paths if not path.exists()] == []

@@ -74,9 +74,7 @@ def test_other_content_type_is_refused(service: Service) -> None:
     assert (response.status_code, problem(response)["code"]) == (415, "unsupported_media_type")
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/health", "/info", "/predict", "/shutdown", "/docs", "/openapi.json", "/v1"]
-)
+@pytest.mark.parametrize("path", ["/health", "/info", "/predict", "/shutdown", "/web/nope", "/v1"])
 def test_no_other_route_exists(service: Service, path: str) -> None:
     assert problem(get(service, path))["code"] == "not_found"
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import resource
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -16,17 +19,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from service.api import protocol
 from service.api.admission import Admission
 from service.api.body import json_body
 from service.api.exchange import at_the_edge
-from service.api.protocol import BoundedProtocol
+from service.api.protocol import BoundedProtocol, allow_open_files
 from service.api.schema import parse_classify
 from service.observe.metrics import Metrics
 from service.settings import Settings
+from tests.launch import eventually
 from tests.service.http import TIMEOUT_SECONDS, Service, get, post, post_raw, problem, sample
 from tests.service.raw import FINE, HEAD, connect, exchange, problems, read_all
 
 HEADER_BYTES, HEADER_MS, BODY_MS = 4096, 1000, 1000
+DRIP_SECONDS, DRIPS = 0.1, 300  # far longer than either is allowed to take
 
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n"
 LENGTH = b"content-length: %d\r\n" % len(FINE)
@@ -69,10 +75,17 @@ class Listening:
 
 @pytest.fixture(scope="module")
 def strict() -> Iterator[Service]:
-    """HTTP as the service has it, before models that read nothing; small bounds, short patience."""
+    """HTTP as the service has it; small bounds, short patience."""
     settings = Settings(
         max_header_bytes=HEADER_BYTES, header_timeout_ms=HEADER_MS, body_timeout_ms=BODY_MS
     )
+    with listening(settings) as service:
+        yield service
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[Service]:
+    """HTTP as the service has it, before models that read nothing."""
     metrics = Metrics({}, ["/v1/classify", "/metrics", "/health/live"])
     admission = Admission(settings, metrics)
 
@@ -171,6 +184,30 @@ def test_headers_that_stop_halfway_are_answered(strict: Service) -> None:
     assert problems(exchange(strict, HEAD)) == [(408, "headers_timeout")]
 
 
+@pytest.mark.parametrize(
+    ("begun", "answer"),
+    [
+        (HEAD + b"x-slow: ", (408, "headers_timeout")),
+        (HEAD + b"content-length: 1000\r\n\r\n", (408, "body_timeout")),
+        (CHUNKED + b"\r\n3e8\r\n", (408, "body_timeout")),
+    ],
+    ids=["headers", "body", "chunk"],
+)
+def test_client_that_sends_a_byte_at_a_time_is_cut_off(
+    strict: Service, begun: bytes, answer: tuple[int, str]
+) -> None:
+    with connect(strict) as sock:
+        sock.sendall(begun)
+        sock.settimeout(DRIP_SECONDS)
+        for _ in range(DRIPS):
+            sock.sendall(b"1")
+            with suppress(TimeoutError):
+                if sock.recv(1, socket.MSG_PEEK):
+                    break
+        sock.settimeout(TIMEOUT_SECONDS)
+        assert problems(read_all(sock)) == [answer]
+
+
 @pytest.mark.parametrize("sent", [b"", b"\r\n\r\n"], ids=["silence", "empty lines"])
 def test_connection_without_a_request_is_closed(strict: Service, sent: bytes) -> None:
     assert exchange(strict, sent) == []
@@ -204,3 +241,75 @@ def test_encoded_body_is_refused_unread(strict: Service) -> None:
 
 def test_gzip_that_calls_itself_json_is_not_json(strict: Service) -> None:
     assert problem(post_raw(strict, gzip.compress(FINE)))["code"] == "not_json"
+
+
+LIVE = b"GET /health/live HTTP/1.1\r\n\r\n"
+
+
+@pytest.fixture
+def crowded() -> Iterator[Service]:
+    """Three connections, and no more; one that says nothing is closed late."""
+    with listening(Settings(max_connections=3, header_timeout_ms=60_000)) as service:
+        yield service
+
+
+def test_connection_past_the_limit_is_told_and_ended(crowded: Service) -> None:
+    with ExitStack() as stack:
+        open_ones = [stack.enter_context(connect(crowded)) for _ in range(3)]
+        for one in open_ones:  # each is accepted once it is answered
+            one.sendall(LIVE)
+            assert one.recv(1000).startswith(b"HTTP/1.1 200 ")
+        (refused,) = exchange(crowded, LIVE)
+        assert problems([refused]) == [(429, "too_many_connections")]
+        assert int(refused.headers["retry-after"]) >= 1
+        open_ones[0].sendall(LIVE)
+        assert open_ones[0].recv(1000).startswith(b"HTTP/1.1 200 ")
+    eventually(lambda: read(crowded).startswith(b"HTTP/1.1 200 "))
+
+
+def read(service: Service) -> bytes:
+    """How an answer on a connection of its own begins."""
+    with connect(service) as sock:
+        sock.sendall(LIVE)
+        return sock.recv(100)
+
+
+def test_connection_past_the_limit_that_says_nothing_is_ended_soon(crowded: Service) -> None:
+    with ExitStack() as stack:
+        open_ones = [stack.enter_context(connect(crowded)) for _ in range(3)]
+        for one in open_ones:
+            one.sendall(LIVE)
+            assert one.recv(1000)
+        began = time.monotonic()
+        assert exchange(crowded, b"") == []
+        assert problems(exchange(crowded, LIVE[:-2])) == [(429, "too_many_connections")]
+        assert time.monotonic() - began < 30  # not the 60 s that others have
+
+
+def test_connections_far_past_the_limit_are_not_kept(
+    crowded: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "TELL_SECONDS", TIMEOUT_SECONDS)
+    answer = b""
+    with ExitStack() as stack:
+        for _ in range(3 + protocol.MOST_TOLD):
+            stack.enter_context(connect(crowded))
+        with suppress(ConnectionError):
+            beyond = stack.enter_context(connect(crowded))
+            beyond.sendall(LIVE)
+            answer = beyond.recv(100)
+    assert answer == b""
+
+
+def test_too_few_open_files_are_told_at_start() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+        allow_open_files(200)
+        raised, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert raised >= 200 + protocol.MOST_TOLD
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if hard != resource.RLIM_INFINITY:
+        with pytest.raises(ValueError, match=f"--max-connections {hard}"):
+            allow_open_files(hard)

@@ -1,0 +1,133 @@
+"""Puts the figures that were measured into docs/why.md and docs/why.zh.md.
+
+    .venv/bin/python scripts/why_figures.py [--check]
+
+Each table stands between two marks that name it, and is made of the JSON of a bench or of the cards
+of the models: the words around it are a person's, the figures never. With ``--check`` nothing is
+written, and the exit status says whether something would be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("why.md", "why.zh.md")
+BASELINE = "transformer"
+LENGTHS = (16, 64, 256, 512)
+MODELS = ("lstm", "gru", "mingru (serial)", "mingru (parallel)", "cnn", "transformer")
+MARK = re.compile(r"(<!-- (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+Rows = list[list[str]]
+
+
+def gap(kind: str) -> dict[str, Any]:
+    """What ``lockstep bench gap`` measured, on a ``cpu`` or a ``gpu``."""
+    text = (ROOT / "docs" / "gap" / kind / "gap.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def cells(kind: str, how: str, batch: int) -> dict[str, dict[int, dict[str, Any]]]:
+    """What was measured in bfloat16, by model and length."""
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for cell in gap(kind)["cells"]:
+        if (cell["how"], cell["batch"], cell["dtype"]) == (how, batch, "bfloat16"):
+            schedule = f" ({cell['schedule']})" if cell["schedule"] else ""
+            found.setdefault(cell["model"] + schedule, {})[cell["length"]] = cell
+    return found
+
+
+def steps() -> Rows:
+    """Steps that wait for one another, and how far apart two words are."""
+    rows = [["", *map(str, LENGTHS)]]
+    measured = cells("cpu", "eager", 1)
+    return rows + [
+        [f"`{model}`", *(f"{measured[model][n]['sequential_depth']:,}" for n in LENGTHS)]
+        for model in MODELS
+    ]
+
+
+def forwards(kind: str, how: str, batch: int = 1) -> Rows:
+    """ms, and in brackets the ratio to the baseline at that length."""
+    measured = cells(kind, how, batch)
+    base = measured[BASELINE]
+    rows = [["", *map(str, LENGTHS)]]
+    for model in MODELS:
+        line = [f"`{model}`"]
+        for length in LENGTHS:
+            seconds = measured[model][length]["forward_seconds"]
+            line.append(f"{seconds * 1e3:.3g} ({seconds / base[length]['forward_seconds']:.1f})")
+        rows.append(line)
+    return rows
+
+
+def shares() -> Rows:
+    """Of the best matrix product on that GPU, at 512 tokens."""
+    rows = [["", "1", "32"]]
+    one, many = (cells("gpu", "captured", batch) for batch in (1, 32))
+    return rows + [
+        [f"`{model}`", *(f"{found[model][512]['share_of_peak']:.2%}" for found in (one, many))]
+        for model in MODELS
+    ]
+
+
+def training() -> Rows:
+    """Tokens a second of a training step, of every model whose card has it."""
+    rows = [["", "bfloat16", "float32"]]
+    for card in sorted((ROOT / "weights").glob("*/card.json")):
+        speed = json.loads(card.read_text(encoding="utf-8")).get("training_speed", {}).get("cpu")
+        if speed:
+            found = speed["tokens_per_second"]
+            rows.append(
+                [f"`{card.parent.name}`", f"{found['bfloat16']:,}", f"{found['float32']:,}"]
+            )
+    return rows
+
+
+TABLES: dict[str, Callable[[], Rows]] = {
+    "steps": steps,
+    "gpu": lambda: forwards("gpu", "captured"),
+    "gpu32": lambda: forwards("gpu", "captured", 32),
+    "cpu": lambda: forwards("cpu", "eager"),
+    "shares": shares,
+    "training": training,
+}
+
+
+def markdown(rows: Iterable[list[str]]) -> str:
+    """A table whose first column is words."""
+    headings, *body = rows
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *body]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def filled(page: str) -> str:
+    """The page with every table as it was measured."""
+    return MARK.sub(lambda found: found[1] + markdown(TABLES[found[2]]()) + found[4], page)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if it would")
+    options = parser.parse_args(argv)
+    stale = []
+    for name in PAGES:
+        path = ROOT / "docs" / name
+        text = path.read_text(encoding="utf-8")
+        if text != (new := filled(text)):
+            stale.append(name)
+            if not options.check:
+                path.write_text(new, encoding="utf-8")
+    print("as measured" if not stale else f"{'stale' if options.check else 'wrote'}: {stale}")
+    return 1 if stale and options.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
