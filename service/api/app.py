@@ -42,6 +42,7 @@ from service.settings import Settings
 
 logger = logging.getLogger("lockstep.api")
 
+MEET_SECONDS = 1.0  # that a new API process waits for a worker before it takes connections
 METRICS_FOLDER = "metrics"  # in the private folder, where there are several API processes
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -108,6 +109,8 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         drain_delay_seconds = settings.drain_delay_ms / 1e3
         async with tracing, engine, beating(getattr(app.state, "heartbeat", None)):
+            # Whoever connects before waits for it, rather than being refused.
+            await engine.meet(MEET_SECONDS)
             with draining(drain_delay_seconds, engine.close):
                 yield
             shadowing.close()

@@ -44,6 +44,7 @@ from service.observe.timing import now
 logger = logging.getLogger("lockstep.client")
 
 RETRY_SECONDS = 0.1  # between attempts to reach a worker that isn't there
+MEET_SECONDS = 0.01  # between looks at whether one is connected
 DEADLINE_GRACE_SECONDS = 0.25  # what a worker gets to say itself that time is up
 
 FAILURES = {"deadline": DeadlineError, "gave_way": GaveWayError}
@@ -208,6 +209,13 @@ class Engine:
             link.close()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks)
+
+    async def meet(self, seconds: float) -> None:
+        """Returns once a worker is connected, or after so long."""
+        for _ in range(round(seconds / MEET_SECONDS)):
+            if self.hello is not None:
+                return
+            await asyncio.sleep(MEET_SECONDS)
 
     @property
     def hello(self) -> Hello | None:

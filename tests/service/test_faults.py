@@ -175,10 +175,12 @@ def test_requests_of_a_killed_worker_are_told_and_the_other_serves_on(victim: Vi
 
 
 def test_service_is_ready_while_one_worker_is_there(victim: Victim) -> None:
+    restarts = victim.restarts
     os.kill(worker_pids(victim)[0], signal.SIGKILL)
     while not victim.whole:
         assert get(victim, "/health/ready").status_code == 200
         assert ask(victim).response is not None
+    eventually(lambda: victim.restarts == restarts + 1)
 
 
 def stuck(victim: Victim, make: Callable[[], object]) -> None:

@@ -210,6 +210,23 @@ def test_nobody_to_ask_is_not_ready(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_engine_is_met_once_a_worker_is_connected_or_time_is_up(tmp_path: Path) -> None:
+    async def silent(messages: list[FromAPI], writer: asyncio.StreamWriter) -> None: ...
+
+    async def main() -> None:
+        async with Engine([tmp_path / "socket"], Listener()) as engine:
+            began = now()
+            await engine.meet(0.05)
+            assert now() - began >= 0.05
+            assert engine.hello is None
+            server = await fake_worker(tmp_path / "socket", silent)
+            await engine.meet(30)
+            assert engine.hello is not None
+        server.close()
+
+    asyncio.run(main())
+
+
 def test_noise_from_a_worker_ends_the_connection(tmp_path: Path) -> None:
     async def noise(messages: list[FromAPI], writer: asyncio.StreamWriter) -> None:
         writer.write(HEADER.pack(2) + b"\xc1\xc1")
