@@ -66,6 +66,17 @@ def test_card_tells_how_each_figure_was_made(name: str) -> None:
     assert not re.search(r"/(home|root|tmp|work)/", str(card))
 
 
+@pytest.mark.parametrize("name", CARDS)
+def test_labels_in_bfloat16_are_those_of_float32(name: str) -> None:
+    accuracy = CARDS[name].card["accuracy"]
+    shares = [accuracy[data].get("bfloat16_agrees") for data in ("sst2/dev", "imdb/dev")]
+    if None in shares:
+        pytest.skip("not compared on every row yet")
+    assert min(shares) >= 0.995
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert f"| `{name}` | {shares[0]:.2%} | {shares[1]:.2%} |" in page
+
+
 def test_shipped_weights_are_small_and_hold_no_pickle() -> None:
     files = [path for path in SHIPPED_WEIGHTS.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 120_000_000

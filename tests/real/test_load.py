@@ -62,7 +62,7 @@ def test_load_test_gathers_what_several_processes_saw(service: Service) -> None:
 def test_load_test_fails_where_requests_do(service: Service) -> None:
     done = locust(service.base_url, "--models", "nowhere")
     assert done.returncode == 1
-    assert "404 model_not_found: there is no model" in done.stdout + done.stderr
+    assert "404 model_not_found: no such model is served here" in done.stdout + done.stderr
 
 
 def test_load_test_says_when_there_is_no_service() -> None:
