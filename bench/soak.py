@@ -25,6 +25,7 @@ HOST = "127.0.0.1"
 SAMPLES = 40
 SETTLED = 0.25  # of the samples come before the fit
 LONG_SHARE = 0.01
+# Each far from the middle for every model: which batch it rides in can't turn its label.
 SHORT_TEXTS = (
     "a gorgeous , witty , seductive movie .",
     "the plot is nothing but boilerplate cliches from start to finish .",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.tables import table
-from cli.common import add_weights_option
+from cli.common import add_forward_options, add_weights_option
 from cli.models import UNKNOWN
 
 if TYPE_CHECKING:
@@ -47,15 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, help="file for the results, and the costs, as JSON")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
-    parser.add_argument(
-        "--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="(auto)"
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=len(os.sched_getaffinity(0)),
-        help="cores that a forward may use (all)",
-    )
+    add_forward_options(parser)
     add_weights_option(parser)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.bench_gap import numbers
-from cli.common import add_weights_option, names, training_installed
+from cli.common import add_forward_options, add_weights_option, names, training_installed
 
 if TYPE_CHECKING:
     from bench.serve import Comparison, Plan
@@ -76,15 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="also short texts with no forward, so that the servers alone are compared",
     )
-    parser.add_argument(
-        "--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="(auto)"
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=len(os.sched_getaffinity(0)),
-        help="cores that a forward may use, of every server (all)",
-    )
+    add_forward_options(parser)
     parser.add_argument("--seed", type=int, default=1, help="of what is drawn (1)")
     parser.add_argument("--out", type=Path, help="folder for tables, figures and plots (none)")
     add_weights_option(parser)

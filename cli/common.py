@@ -46,6 +46,19 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
+def add_forward_options(parser: argparse.ArgumentParser) -> None:
+    """``--dtype`` and ``--threads``: how a bench runs forwards."""
+    parser.add_argument(
+        "--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="(auto)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="cores that a forward may use (all)",
+    )
+
+
 def names(text: str) -> list[str]:
     """``lstm,minilm``."""
     return [name for name in text.split(",") if name]

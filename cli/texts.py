@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-TEXT_FIELDS = ("text", "sentence")
+from training.data import PARSERS, TEXT_FIELDS, text_field
+
 STANDARD_INPUT = Path("-")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of other bytes
 
@@ -78,9 +79,8 @@ class TextFile:
                 raise OSError(f"after record {number - 1}: {error}") from error
 
     def _records(self, lines: Iterator[str]) -> Iterator[Any]:
-        if self._format == "tsv":
-            return csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return csv.DictReader(lines) if self._format == "csv" else lines
+        # JSON a line at a time, by _field: what follows a broken one is read all the same.
+        return PARSERS[f".{self._format}"](lines) if self._format in ("csv", "tsv") else lines
 
 
 @contextmanager
@@ -121,4 +121,4 @@ def _field(record: Any, kind: str) -> Any:
     fields = json.loads(record) if kind == "jsonl" else record
     if not isinstance(fields, dict):
         raise ValueError(f"not an object with a field named {' or '.join(TEXT_FIELDS)}")
-    return next((fields[name] for name in TEXT_FIELDS if fields.get(name)), None)
+    return text_field(fields)

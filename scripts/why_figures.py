@@ -13,9 +13,11 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from bench.gap_report import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("why.md", "why.zh.md")
@@ -101,16 +103,9 @@ TABLES: dict[str, Callable[[], Rows]] = {
 }
 
 
-def markdown(rows: Iterable[list[str]]) -> str:
-    """A table whose first column is words."""
-    headings, *body = rows
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *body]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def filled(page: str) -> str:
     """The page with every table as it was measured."""
-    return MARK.sub(lambda found: found[1] + markdown(TABLES[found[2]]()) + found[4], page)
+    return MARK.sub(lambda found: f"{found[1]}{markdown(TABLES[found[2]]())}\n{found[4]}", page)
 
 
 def main(argv: list[str] | None = None) -> int:

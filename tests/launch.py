@@ -136,6 +136,26 @@ class Service(Program):
         )
 
 
+def printed(
+    command: Sequence[str],
+    folder: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    seconds: float = 120,
+) -> str:
+    """What a command prints in a folder, without white space round it; it must succeed."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 def free_port() -> int:
     """A port nobody listens on just now."""
     with socket.socket() as probe:

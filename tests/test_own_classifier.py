@@ -7,12 +7,11 @@ import json
 import os
 import random
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.launch import LOCKSTEP, ROOT, Program, free_port, require
+from tests.launch import LOCKSTEP, ROOT, Program, free_port, printed, require
 
 PAGE = (ROOT / "docs" / "own-classifier.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^```sh\n(.*)\n```", PAGE, re.MULTILINE)
@@ -61,22 +60,11 @@ def run(command: str, folder: Path) -> str:
     (folder / "lockstep").write_text(f'#!/bin/sh\nexec {" ".join(LOCKSTEP)} "$@"\n')
     (folder / "lockstep").chmod(0o755)
     environment = {
-        **os.environ,
         "PATH": f"{folder}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
     }
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return printed(["bash", "-c", command], folder, environment, seconds=900)
 
 
 def test_page_leads_from_a_table_to_an_answer(folder: Path) -> None:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.launch import LOCKSTEP, ROOT, Service, require
+from tests.launch import LOCKSTEP, ROOT, Service, printed, require
 
 QUICK = ("classify", "models")
 SAME = ("label", "model", "architecture", "code", "title", "status")  # values that mustn't differ
@@ -62,7 +61,7 @@ def test_readme_request_is_answered_as_shown(example: Example, service: Service)
     require("curl")
     assert "localhost:8000" in example.command, "its port is replaced by that of the service here"
     command = example.command.replace("localhost:8000", f"127.0.0.1:{service.port}")
-    compare(run(["bash", "-c", command]), example.output)
+    compare(printed(["bash", "-c", command]), example.output)
 
 
 @select("make")
@@ -76,19 +75,10 @@ def test_readme_make_target_exists(example: Example) -> None:
 def test_readme_command_works_as_shown(example: Example) -> None:
     words = shlex.split(example.command, comments=True)[1:]
     if words[0] in QUICK:
-        compare(run([*LOCKSTEP, *words]), example.output)
+        compare(printed([*LOCKSTEP, *words]), example.output)
     else:
-        usage = run([*LOCKSTEP, words[0], "--help"])
+        usage = printed([*LOCKSTEP, words[0], "--help"])
         assert [word for word in words if word[:2] == "--" and word not in usage] == []
-
-
-def run(command: list[str]) -> str:
-    """What the command prints; it must succeed."""
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def compare(actual: str, shown: str) -> None:

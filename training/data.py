@@ -109,10 +109,15 @@ def _rows(records: Iterable[Any], source: str) -> list[Row]:
     return rows
 
 
+def text_field(record: dict[str, Any]) -> Any:
+    """What a record has in place of a text, whatever it is; None for nothing."""
+    return next((record[field] for field in TEXT_FIELDS if record.get(field)), None)
+
+
 def _row(record: Any) -> Row:
     if not isinstance(record, dict):
         raise DataError("not an object with a text and a label")
-    text = next((record[field] for field in TEXT_FIELDS if record.get(field)), None)
+    text = text_field(record)
     label = record.get("label")
     if not isinstance(text, str) or not any(sign.isprintable() and sign != " " for sign in text):
         raise DataError(f"no text (a field named {' or '.join(TEXT_FIELDS)})")

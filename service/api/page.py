@@ -7,15 +7,14 @@ alone, and nothing inline.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.errors import NotFound
+from service.api.static import StaticFile
 
 PATHS = ("/", "/docs", "/web/{path:path}")
 
@@ -41,15 +40,6 @@ HEADERS = {
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class StaticFile:
-    """A file as it is sent: its bytes, their type, and a name that changes with them."""
-
-    content: bytes
-    content_type: str
-    etag: str
 
 
 class Page:
@@ -87,10 +77,7 @@ class Page:
         file = self._files.get(name)
         if file is None:
             raise NotFound("no such file; the page is at /")
-        headers = {**HEADERS, "ETag": file.etag}
-        if matches(request.headers.get("if-none-match", ""), file.etag):
-            return Response(status_code=304, headers=headers)
-        return Response(file.content, headers={**headers, "Content-Type": file.content_type})
+        return file.answer(request, HEADERS)
 
 
 def read_files(folder: Path) -> Mapping[str, StaticFile]:
@@ -103,14 +90,6 @@ def read_files(folder: Path) -> Mapping[str, StaticFile]:
             continue
         if path.suffix not in CONTENT_TYPES:
             raise ValueError(f"{path} has no known content type; there are: {[*CONTENT_TYPES]}")
-        content = path.read_bytes()
-        etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
         name = path.relative_to(folder).as_posix()
-        files[name] = StaticFile(content, CONTENT_TYPES[path.suffix], etag)
+        files[name] = StaticFile.of(path.read_bytes(), CONTENT_TYPES[path.suffix])
     return files
-
-
-def matches(if_none_match: str, etag: str) -> bool:
-    """Whether the client has it already (RFC 9110, section 13.1.2: weak comparison)."""
-    known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in known or known == ["*"]

@@ -15,15 +15,6 @@ from bench.asking import Ask, BrokenError, Reply
 from tests.launch import LOCKSTEP, ROOT
 
 REFUSED = {429: {"busy"}, 503: {"not_ready", "worker_lost"}, 504: {"deadline_exceeded"}}
-# Each far from the middle for every model: which batch it rides in can't turn its label.
-TEXTS = (
-    "a gorgeous , witty , seductive movie .",
-    "the plot is nothing but boilerplate cliches from start to finish .",
-    "an utterly compelling portrait that never once loses its nerve",
-    "it 's slow -- very , very slow , and dull .",
-    "One of the best films of the year, moving and beautifully acted.",
-    "A complete waste of time: badly written, badly acted and boring.",
-)
 
 
 def classified(models: Sequence[str], texts: Sequence[str]) -> dict[tuple[str, str], str]:

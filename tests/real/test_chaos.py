@@ -22,8 +22,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bench.asking import Ask, ask_all, parse_head
+from bench.soak import SHORT_TEXTS
 from tests.launch import Service, eventually
-from tests.real.accounts import REFUSED, TEXTS, Accounts, classified
+from tests.real.accounts import REFUSED, Accounts, classified
 from tests.service.http import get, sample
 from tests.service.processes import api_pid, worker_pids
 
@@ -94,7 +95,7 @@ class Chaos:
     def slow_client(self) -> None:
         """One that takes its time, a byte by a byte, and one that never comes to its end."""
         for part in (1.0, 0.5):
-            ask = Ask(f"slow-{self.chance.random()}", MODELS[0], TEXTS[0])
+            ask = Ask(f"slow-{self.chance.random()}", MODELS[0], SHORT_TEXTS[0])
             sent = ask.encode("localhost")
             with socket.create_connection(self.address, BOUND_SECONDS) as sock:
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # told so already
@@ -113,7 +114,7 @@ class Chaos:
     def leave(self) -> None:
         """Clients that are gone before they can be answered."""
         for _ in range(LEAVERS):
-            ask = Ask(f"left-{self.chance.random()}", MODELS[1], TEXTS[0])
+            ask = Ask(f"left-{self.chance.random()}", MODELS[1], SHORT_TEXTS[0])
             with socket.create_connection(self.address, BOUND_SECONDS) as sock:
                 sock.sendall(ask.encode("localhost"))
                 time.sleep(0.002)
@@ -213,7 +214,7 @@ class Chaos:
 def chaos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
     """After everything has happened."""
     flags = [word for name, value in SETTINGS.items() for word in (f"--{name}", value)]
-    labels = classified(MODELS, TEXTS)
+    labels = classified(MODELS, SHORT_TEXTS)
     with Service(*flags, log=tmp_path_factory.mktemp("chaos") / "log") as service:
         made = Chaos(service, labels)
         made.happen()

@@ -16,8 +16,9 @@ import httpx
 import pytest
 
 from bench.asking import ask_all
+from bench.soak import SHORT_TEXTS
 from tests.launch import eventually
-from tests.real.accounts import TEXTS, Accounts, classified
+from tests.real.accounts import Accounts, classified
 from tests.real.replicas import CONFIG, REPLICAS, Balancer, Network, Replica
 from tests.service.processes import worker_pid
 
@@ -75,7 +76,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def labels() -> dict[tuple[str, str], str]:
     """Of each text, as it is and in a body that just fits the buffer."""
-    short = classified(MODELS, TEXTS)
+    short = classified(MODELS, SHORT_TEXTS)
     large = {(model, padded(text)): label for (model, text), label in short.items()}
     return short | large
 
@@ -214,7 +215,7 @@ def test_rolling_restart_loses_nothing(site: Site, labels: dict[tuple[str, str],
 
 @pytest.mark.parametrize("size", [1_000, 4 * BUFFER_BYTES], ids=["fits", "larger"])
 def test_request_that_nobody_is_left_for_is_refused_in_form(site: Site, size: int) -> None:
-    body = {"inputs": TEXTS[0] + " " * size, "model": MODELS[0]}
+    body = {"inputs": SHORT_TEXTS[0] + " " * size, "model": MODELS[0]}
     url = f"http://{site.balancer.address[0]}:{site.balancer.address[1]}/v1/classify"
     for replica in site.replicas:
         replica.signal(signal.SIGSTOP)

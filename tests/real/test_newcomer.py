@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.launch import ROOT, Program, free_port, require
+from tests.launch import ROOT, Program, free_port, printed, require
 from tests.test_readme import EXAMPLES, QUICK, Example, compare
 
 pytestmark = pytest.mark.real
 
 INSTALL_SECONDS = 1200  # one or two minutes; several where the machine is full
-ASK_SECONDS = 120
 NEVER = shutil.ignore_patterns(".git", ".venv", ".work", ".containers", ".*_cache", "__pycache__")
 
 
@@ -62,20 +61,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int
         yield folder, port
 
 
-def run(command: str, folder: Path) -> str:
-    """What a command of README.md prints in the clone; it must succeed."""
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=ASK_SECONDS,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
 def quick(example: Example) -> bool:
     """Whether it can be done here; what trains or needs an engine is tried by other tests."""
     words = shlex.split(example.command)
@@ -91,12 +76,12 @@ def test_newcomer_is_answered_as_the_readme_shows(
     require("curl")
     folder, port = served
     command = example.command.replace("localhost:8000", f"127.0.0.1:{port}")
-    compare(run(command, folder), example.output)
+    compare(printed(["bash", "-c", command], folder), example.output)
 
 
 def test_newcomer_installed_no_more_than_serving_needs(served: tuple[Path, int]) -> None:
     folder, _ = served
-    listed = run(".venv/bin/pip list --format freeze", folder).lower()
+    listed = printed([".venv/bin/pip", "list", "--format", "freeze"], folder).lower()
     assert "torch==" in listed
     for other in ("lightning", "pytest", "locust", "matplotlib", "playwright"):
         assert f"{other}==" not in listed

@@ -15,9 +15,9 @@ from tritonclient.utils import InferenceServerException
 
 from models.folder import WORDPIECE
 from service.settings import SHIPPED_WEIGHTS
-from tests.launch import ROOT, Service, require
+from tests.launch import ROOT, Service, printed, require
 from tests.service.http import REVIEW, TIMEOUT_SECONDS, post
-from tests.test_readme import examples, run
+from tests.test_readme import examples
 
 pytestmark = pytest.mark.real
 
@@ -184,7 +184,7 @@ def test_example_for_curl_runs(service: Service) -> None:
     require("curl")
     (example,) = examples(PAGE)
     command = example.command.replace("localhost:8000", f"127.0.0.1:{service.port}")
-    label, score = json.loads(run(["bash", "-c", command]))["outputs"]
+    label, score = json.loads(printed(["bash", "-c", command]))["outputs"]
     assert label["data"] == ["positive", "negative"]
     assert all(0.5 < value <= 1 for value in score["data"])
 

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+from bench.asking import parse_head
 from tests.service.http import TIMEOUT_SECONDS, Service
 
 HEAD = b"POST /v1/classify HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -47,11 +48,9 @@ def read_all(sock: socket.socket) -> list[Answer]:
     answers = []
     while received:
         head, _, rest = received.partition(b"\r\n\r\n")
-        line, *fields = head.decode("latin-1").split("\r\n")
-        pairs = (field.partition(":") for field in fields)
-        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        status, headers = parse_head(head)
         size = int(headers["content-length"])
-        answers.append(Answer(int(line.split()[1]), headers, json.loads(rest[:size])))
+        answers.append(Answer(status, headers, json.loads(rest[:size])))
         received = rest[size:]
     return answers
 

@@ -24,6 +24,13 @@ CONNECTION_ERRORS = (
     e.HeadersTooLarge,
     e.ServiceError,
 )
+MODEL_NAME: dict[str, Any] = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "a served model",
+    "schema": {"$ref": "#/components/schemas/ModelName"},
+}
 BODY_ERRORS = (
     e.NotJSON,
     e.BodyTimeout,

@@ -15,17 +15,10 @@ from service.api.openapi.examples import (
     METRICS_REPLY,
     MODEL_REPLY,
 )
-from service.api.openapi.operation import INFERENCE_ERRORS, Operation, Reply, one
+from service.api.openapi.operation import INFERENCE_ERRORS, JSON, MODEL_NAME, Operation, Reply, one
 from service.api.schema import ClassifyRequest, CompareRequest
 from service.observe.metrics import CONTENT_TYPE
 
-MODEL: dict[str, Any] = {
-    "name": "name",
-    "in": "path",
-    "required": True,
-    "description": "a served model",
-    "schema": {"$ref": "#/components/schemas/ModelName"},
-}
 BASELINE: dict[str, Any] = {
     "name": "baseline",
     "in": "query",
@@ -42,6 +35,15 @@ FILE: dict[str, Any] = {
 HTML = {"text/html; charset=utf-8": {"type": "string"}}
 ETAG = {"ETag": "changes with what is answered"}
 NOT_MODIFIED = Reply(description="The client has it, as its If-None-Match says.", headers=ETAG)
+
+
+def _static(description: str, content: dict[str, Any]) -> dict[int, Reply]:
+    """The replies of what never changes while the service runs."""
+    return {
+        200: Reply(description=description, content=content, headers=ETAG),
+        304: NOT_MODIFIED,
+    }
+
 
 OPERATIONS = (
     Operation(
@@ -108,7 +110,7 @@ OPERATIONS = (
         name="model",
         tag="Models",
         summary="The card of one of them",
-        parameters=(MODEL,),
+        parameters=(MODEL_NAME,),
         replies=one(model_replies.Model, "The card.", examples={"lstm": MODEL_REPLY}),
         errors=(e.ModelNotFound,),
     ),
@@ -152,14 +154,7 @@ OPERATIONS = (
         name="openapi",
         tag="Operation",
         summary="This document",
-        replies={
-            200: Reply(
-                description="OpenAPI 3.1.",
-                content={"application/json": {"type": "object"}},
-                headers=ETAG,
-            ),
-            304: NOT_MODIFIED,
-        },
+        replies=_static("OpenAPI 3.1.", {JSON: {"type": "object"}}),
         who="anyone",
     ),
     Operation(
@@ -168,10 +163,7 @@ OPERATIONS = (
         name="page",
         tag="Page",
         summary="The page: every model's verdict as one types, and how it got there",
-        replies={
-            200: Reply(description="The page.", content=HTML, headers=ETAG),
-            304: NOT_MODIFIED,
-        },
+        replies=_static("The page.", HTML),
         who="anyone",
     ),
     Operation(
@@ -180,10 +172,7 @@ OPERATIONS = (
         name="docs",
         tag="Page",
         summary="This document, to be read",
-        replies={
-            200: Reply(description="The page.", content=HTML, headers=ETAG),
-            304: NOT_MODIFIED,
-        },
+        replies=_static("The page.", HTML),
         who="anyone",
     ),
     Operation(
@@ -193,10 +182,7 @@ OPERATIONS = (
         tag="Page",
         summary="A file that the pages are made of",
         parameters=(FILE,),
-        replies={
-            200: Reply(description="The file.", content={"*/*": {"type": "string"}}, headers=ETAG),
-            304: NOT_MODIFIED,
-        },
+        replies=_static("The file.", {"*/*": {"type": "string"}}),
         errors=(e.NotFound,),
         who="anyone",
     ),

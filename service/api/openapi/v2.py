@@ -14,17 +14,10 @@ from service.api.openapi.examples import (
     MODEL_METADATA,
     SERVER_METADATA,
 )
-from service.api.openapi.operation import INFERENCE_ERRORS, JSON, Operation, Reply, one
+from service.api.openapi.operation import INFERENCE_ERRORS, JSON, MODEL_NAME, Operation, Reply, one
 
 TAG = "Open Inference Protocol"
 BINARY = "application/octet-stream"
-NAME: dict[str, Any] = {
-    "name": "name",
-    "in": "path",
-    "required": True,
-    "description": "a served model",
-    "schema": {"$ref": "#/components/schemas/ModelName"},
-}
 VERSION_PARAMETER: dict[str, Any] = {
     "name": "version",
     "in": "path",
@@ -43,7 +36,7 @@ SPLIT_REPLY = {"Inference-Header-Content-Length": "bytes of the JSON, where bina
 
 def _of_a_model(at: str, suffix: str, *more: dict[str, Any]) -> tuple[Operation, ...]:
     """The operations on a model: metadata, readiness, inference."""
-    parameters = (NAME, *more)
+    parameters = (MODEL_NAME, *more)
     return (
         Operation(
             path=at,

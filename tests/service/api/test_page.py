@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 from models.tokenizer import Tokenizer
 from service.api.app import create_app
 from service.api.catalogue import Catalogue
-from service.api.page import CONTENT_TYPES, WEB, matches, read_files
+from service.api.page import CONTENT_TYPES, WEB, read_files
+from service.api.static import matches
 from service.settings import Settings
 from tests.small import write_model
 

@@ -76,6 +76,16 @@ def finish(inbox: Inbox, batch: list[WaitingWindow], labels: int = 2) -> None:
     inbox.finish(batch, logits, Ride(0.5, len(batch), 4), 0.25, [1] * len(batch), 1.0)
 
 
+def behind(listener: Listener, connect: Connect, inbox: Inbox) -> API:
+    """An API process that hasn't read an answer larger than its socket."""
+    api = connect()
+    api.send(work(1, 4))
+    listener.serve(WAIT_SECONDS)
+    finish(inbox, inbox.take(), labels=100_000)
+    listener.flush()
+    return api
+
+
 def test_first_words_count_the_dead_once(connect: Connect) -> None:
     first, second = connect(), connect()
     assert first.receive() == [HELLO]
@@ -153,11 +163,7 @@ def test_api_process_that_does_not_read_holds_nobody_up(
 def test_idle_worker_goes_on_sending_as_soon_as_it_is_read(
     listener: Listener, connect: Connect, inbox: Inbox
 ) -> None:
-    api = connect()
-    api.send(work(1, 4))
-    listener.serve(WAIT_SECONDS)
-    finish(inbox, inbox.take(), labels=100_000)
-    listener.flush()
+    api = behind(listener, connect, inbox)
     idle = threading.Thread(target=listener.serve, args=(10 * WAIT_SECONDS,), daemon=True)
     idle.start()
     for _ in range(2):  # once it may read before the other begins to wait
@@ -169,11 +175,7 @@ def test_idle_worker_goes_on_sending_as_soon_as_it_is_read(
 def test_api_process_that_is_behind_is_told_the_newest_state_alone(
     listener: Listener, connect: Connect, inbox: Inbox
 ) -> None:
-    api = connect()
-    api.send(work(1, 4))
-    listener.serve(WAIT_SECONDS)
-    finish(inbox, inbox.take(), labels=100_000)
-    listener.flush()
+    api = behind(listener, connect, inbox)
     for waiting in range(50):
         listener.tell_all(WorkerState({"lstm": waiting}, 1))
     states: list[WorkerState] = []
