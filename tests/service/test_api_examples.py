@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.api.app import PATHS
-from tests.launch import ROOT, Service, require
+from tests.launch import ROOT, Service, printed, require
 from tests.test_readme import Example, examples
 
 DOCS = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -36,20 +36,14 @@ def test_route_has_a_curl(path: str) -> None:
 def test_curl_is_answered(example: Example, service: Service) -> None:
     require("curl")
     command = here(example.command, service) + " -o /dev/null -w '%{http_code}'"
-    done = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout == "200"
+    assert printed(["bash", "-c", command]) == "200"
 
 
 def test_python_client_works_as_shown(service: Service, tmp_path: Path) -> None:
     (code,) = PYTHON
     script = tmp_path / "client.py"
     script.write_text(here(code, service), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=120, check=True
-    )
-    lines = done.stdout.splitlines()
+    lines = printed([sys.executable, str(script)]).splitlines()
     assert [line.split()[0] for line in lines[:2]] == ["positive", "negative"]
     assert re.fullmatch(r"[\d.]+ ms of [\d.]+", lines[2])
 
