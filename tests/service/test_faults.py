@@ -24,7 +24,7 @@ import pytest
 
 from models import folder as folders
 from service.engine.heartbeat import Heartbeat
-from service.engine.worker import heartbeat_path
+from service.engine.worker import heartbeat_path, socket_path
 from service.settings import SHIPPED_WEIGHTS
 from tests.launch import Program, eventually, free_port
 from tests.service.faulty import HANG, NO_MEMORY, NOT_A_NUMBER, RAISE
@@ -73,9 +73,16 @@ class Victim(Program):
 
     @property
     def whole(self) -> bool:
-        """Whether every process is there, and both workers have begun."""
+        """Whether every process is there, and each API process is connected to each worker."""
         begun = [Heartbeat(heartbeat_path(self._runtime, number)).count for number in range(2)]
-        return all(begun) and len(worker_pids(self)) == len(api_pids(self)) == 2
+        there = all(begun) and len(worker_pids(self)) == len(api_pids(self)) == 2
+        return there and all(self._connections(number) == 2 for number in range(2))
+
+    def _connections(self, worker: int) -> int:
+        """Connections that a worker's socket has, as the kernel lists them."""
+        path = str(socket_path(self._runtime, worker))
+        sockets = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+        return sum(fields[5:6] == ["03"] and fields[-1] == path for fields in sockets)
 
     @property
     def restarts(self) -> int:
