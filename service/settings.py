@@ -61,7 +61,8 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=64,
-        description="processes that hold the models and compute; one a device unless named",
+        description="processes that hold the models and compute; "
+        "one a GPU, or two on a CPU, unless named",
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="number format of the forward; auto times both at load, per model"
@@ -69,8 +70,8 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         None,
         ge=1,
-        description="cores that forwards may use, shared out between the workers; "
-        "as many as were fastest at load unless named",
+        description="cores that forwards may use, shared by the workers that compute at the "
+        "moment; as many as were fastest at load unless named",
     )
     max_batch_tokens: int | None = Field(
         None,

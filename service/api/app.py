@@ -32,6 +32,7 @@ from service.api.openapi.endpoint import OpenAPI
 from service.api.page import Page
 from service.api.shadowing import Shadowing
 from service.api.workers import WorkerObserver
+from service.engine.activity import Activity
 from service.engine.client import Engine
 from service.observe import logs
 from service.observe.exchange import Observer
@@ -63,7 +64,11 @@ PATHS = (
 
 
 def create_app(
-    settings: Settings, catalogue: Catalogue, sockets: list[Path], folder: Path
+    settings: Settings,
+    catalogue: Catalogue,
+    sockets: list[Path],
+    folder: Path,
+    activity: Activity | None = None,
 ) -> Starlette:
     """The application.
 
@@ -72,6 +77,7 @@ def create_app(
         catalogue: what is served.
         sockets: where the workers listen, one each.
         folder: private, for what several API processes share.
+        activity: of the workers.
     """
     metrics = Metrics(
         {name: model.labels for name, model in catalogue.folders.items()},
@@ -79,7 +85,7 @@ def create_app(
         [(rule.primary, rule.shadow) for rule in settings.shadow],
         folder / METRICS_FOLDER if settings.api_processes > 1 else None,
     )
-    engine = Engine(sockets, WorkerObserver(metrics, catalogue))
+    engine = Engine(sockets, WorkerObserver(metrics, catalogue), activity)
     inference = Inference(settings, catalogue, engine)
     admission = Admission(settings, metrics)
     shadowing = Shadowing(

@@ -27,6 +27,10 @@ HELD_BACK = 4
 # A batch is large enough where this share of it would be spent however few rows rode. A tenth gave
 # short texts two thirds of the latency, and all texts a fortieth less throughput.
 FIXED_SHARE = 0.05
+# Where so many wait that most are many batches away, a larger one keeps nobody waiting: it may grow
+# until this share is left, to one part in ``DEEP`` of those in line.
+LEAST_FIXED_SHARE = 0.02
+DEEP = 8
 # A window of a higher bucket rides along where, alone, it would take this many times as long as the
 # first one at most.
 SLOWER = 2.0
@@ -53,13 +57,13 @@ class BatchLimits:
         """Of a forward of that group."""
         return self.costs.get((group.model, group.schedule), TYPICAL_COST)
 
-    def rows(self, cost: ForwardCost, length: int) -> int:
-        """Most rows of a batch padded to ``length``."""
+    def rows(self, cost: ForwardCost, length: int, waiting: int) -> int:
+        """Most rows of a batch padded to ``length``, of so many ``waiting`` in line."""
         most = self.padded_tokens // length
-        row = cost.row(length)
-        if row:
-            others = (1 - self.fixed_share) / self.fixed_share * cost.fixed(length)
-            most = min(most, math.ceil(others / row))
+        if cost.row(length):
+            enough = _rows_until(self.fixed_share, cost, length)
+            deep = min(waiting // DEEP, _rows_until(LEAST_FIXED_SHARE, cost, length))
+            most = min(most, max(enough, deep))
         return max(1, most)
 
 
@@ -122,13 +126,14 @@ def _riders(
 ) -> list[Place[W]]:
     """``first`` and those next to it in length that make the forward most worth its time."""
     at = line.position(first)
-    rows = limits.rows(cost, first.length)
+    waiting = len(line.places)
+    rows = limits.rows(cost, first.length, waiting)
     low, high = max(0, at - rows + 1), at + rows
     near = line.places[low:high]
     at -= low
     lengths = [place.length for place in near]
     # A row is worth what it would cost in a batch of its like: left behind, it goes in another.
-    start_share = cost.fixed(first.length) / min(rows, len(line.places))
+    start_share = cost.fixed(first.length) / min(rows, waiting)
     worth = [0.0, *accumulate(cost.row(length) + start_share for length in lengths)]
     slowest = SLOWER * cost.seconds(1, first.length)
     best, start, stop = 0.0, at, at + 1
@@ -136,7 +141,7 @@ def _riders(
         longest = lengths[top]
         if longest > first.bucket and cost.seconds(1, longest) > slowest:
             break
-        lowest = max(0, top + 1 - limits.rows(cost, longest))
+        lowest = max(0, top + 1 - limits.rows(cost, longest, waiting))
         if lowest > at:
             break
         bottom = _bottom(range(lowest, at), top, worth, cost.fixed(longest), cost.row(longest))
@@ -158,6 +163,11 @@ def _bottom(choices: range, top: int, worth: Sequence[float], fixed: float, row:
         return (worth[index + 1] - worth[index]) * (fixed + (top - index) * row) >= above * row
 
     return choices.start + bisect_left(choices, True, key=pays)
+
+
+def _rows_until(share: float, cost: ForwardCost, length: int) -> int:
+    """How many rows ride until no more than this share of the forward is spent however few ride."""
+    return math.ceil((1 - share) / share * cost.fixed(length) / cost.row(length))
 
 
 def _age(place: Place[W]) -> int:

@@ -70,10 +70,15 @@ def settle(classifier: Classifier, wanted: str) -> tuple[str, bool]:
     if len(dtypes) > 1 and seconds["bfloat16"] < WORTHWHILE * seconds["float32"]:
         dtype = "bfloat16"
     packed = on_cpu and seconds[dtype] < _seconds(_copy(classifier, dtype, packed=False))
+    put_into(classifier, dtype, packed)
+    return dtype, packed
+
+
+def put_into(classifier: Classifier, dtype: str, packed: bool) -> None:
+    """A form that was chosen. Args as ``settle`` returns them."""
     classifier.cast(DTYPES[dtype])
     if packed:
         classifier.pack()
-    return dtype, packed
 
 
 def _copy(classifier: Classifier, dtype: str, packed: bool) -> Classifier:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
+from service.engine.activity import Activity
 from service.engine.errors import (
     DeadlineError,
     ForwardError,
@@ -68,6 +69,7 @@ class WorkerLink(asyncio.Protocol):
         listener: told what the worker says of itself.
 
     Attributes:
+        worker: its number.
         hello: its first words; None while there is no connection.
         waiting: by id, what was asked and isn't answered.
         outstanding: tokens of that.
@@ -79,7 +81,7 @@ class WorkerLink(asyncio.Protocol):
         self.waiting: dict[int, asyncio.Future[Answer]] = {}
         self.outstanding, self.asked_at = 0, 0.0
         self._tokens: dict[int, int] = {}
-        self._worker, self._path, self._listener = worker, path, listener
+        self.worker, self._path, self._listener = worker, path, listener
         self._ids = itertools.count()
         self._outbox: list[FromAPI] = []
         self._transport: asyncio.Transport | None = None
@@ -142,7 +144,7 @@ class WorkerLink(asyncio.Protocol):
         held, self.waiting = self.waiting, {}
         self.outstanding, self._tokens = 0, {}
         self.hello, self._transport, self._outbox = None, None, []
-        self._listener.lost(self._worker)
+        self._listener.lost(self.worker)
         for future in held.values():
             if not future.done():
                 future.set_exception(WorkerLostError("the worker ended while it held the request"))
@@ -162,12 +164,12 @@ class WorkerLink(asyncio.Protocol):
             case BatchFacts():
                 # Two turns on: whoever the same frame answers wakes in the next, and answers.
                 loop = asyncio.get_running_loop()
-                loop.call_soon(loop.call_soon, self._listener.batch, self._worker, message)
+                loop.call_soon(loop.call_soon, self._listener.batch, self.worker, message)
             case WorkerState():
-                self._listener.state(self._worker, message)
+                self._listener.state(self.worker, message)
             case Hello():
                 self.hello = message
-                self._listener.hello(self._worker, message)
+                self._listener.hello(self.worker, message)
 
     def _settle(self, work_id: int) -> asyncio.Future[Answer] | None:
         """Work that is waited for no more; None if it wasn't before."""
@@ -191,9 +193,13 @@ class Engine:
     Args:
         paths: a socket a worker.
         listener: told what the workers say of themselves.
+        activity: tells which of them compute, for other API processes too; None where nobody knows.
     """
 
-    def __init__(self, paths: Sequence[Path], listener: WorkerListener) -> None:
+    def __init__(
+        self, paths: Sequence[Path], listener: WorkerListener, activity: Activity | None = None
+    ) -> None:
+        self._activity = activity
         self._links = [WorkerLink(number, path, listener) for number, path in enumerate(paths)]
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
@@ -241,6 +247,9 @@ class Engine:
     ) -> tuple[Answer, Hello]:
         """Logits of each window, from the worker that has the fewest tokens of ours to read.
 
+        Of those that have as many, from one that computes nothing, and of these from the one asked
+        last: whoever computed a moment ago has the weights at hand, and its threads awake.
+
         A request that a worker took with it is not sent to another: it may be why that one died.
 
         Args:
@@ -259,7 +268,7 @@ class Engine:
         ready = [link for link in self._links if link.hello is not None]
         if not ready:
             raise NotReadyError("no worker is ready")
-        link = min(ready, key=lambda candidate: (candidate.outstanding, candidate.asked_at))
+        link = min(ready, key=self._load)
         hello = link.hello
         assert hello is not None, "it was a moment ago, and nothing was awaited since"
         schedule = schedule or hello.fastest_schedule(model)
@@ -273,6 +282,10 @@ class Engine:
         finally:
             timer.cancel()
             link.cancel(work_id)
+
+    def _load(self, link: WorkerLink) -> tuple[int, bool, float]:
+        computing = self._activity is not None and self._activity.computing(link.worker)
+        return link.outstanding, computing, -link.asked_at
 
 
 def _expire(future: asyncio.Future[Answer]) -> None:

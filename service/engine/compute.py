@@ -22,6 +22,8 @@ from models.embedding import FrozenEmbedding
 from models.folder import ModelFolder
 from service.engine import choices
 from service.engine.choices import Graphs
+from service.engine.decisions import Decisions, Form
+from service.engine.placement import share_cores
 from service.observe.timing import now
 
 logger = logging.getLogger("lockstep.compute")
@@ -69,6 +71,7 @@ class Compute:
         dtype: as the setting has it.
         threads: cores that a forward may use.
         fewer_threads: whether to use fewer where that is faster.
+        decided: by another worker of this device, so that nothing is tried again.
     """
 
     def __init__(
@@ -79,19 +82,27 @@ class Compute:
         dtype: str,
         threads: int,
         fewer_threads: bool = False,
+        decided: Decisions | None = None,
     ) -> None:
+        self.cores = self.threads = threads
         torch.set_num_threads(threads)
         self.device = resolve_device(device)
         embedding = checkpoint.load_embedding(weights / folders.WORDPIECE, torch.float16)
         embedding.to(self.device)
         read = {name: self._read(folders.read(weights / name), embedding) for name in names}
-        if fewer_threads and self.device.type == "cpu":
+        if decided is not None:
+            self.threads = decided.threads
+            torch.set_num_threads(self.threads)
+        elif fewer_threads and self.device.type == "cpu":
             # First, since with too many of them all that follows would take longer.
-            chosen = choices.choose_threads(
+            self.threads = choices.choose_threads(
                 [classifier for classifier, _ in read.values()], threads
             )
-            logger.info("%d of %d threads a forward", chosen, threads)
-        self.models = {name: self._settle(name, *read.pop(name), dtype) for name in names}
+            logger.info("%d of %d threads a forward", self.threads, threads)
+        forms = decided.forms if decided else {}
+        self.models = {
+            name: self._settle(name, *read.pop(name), dtype, forms.get(name)) for name in names
+        }
         # Kept, since clients wait meanwhile and lengths come again.
         self.flops = lru_cache(KEPT_LENGTHS)(self._flops)
         self.sequential_depth = lru_cache(KEPT_LENGTHS)(self._sequential_depth)
@@ -103,17 +114,45 @@ class Compute:
         return classifier, time.monotonic() - began
 
     def _settle(
-        self, name: str, classifier: Classifier, read_seconds: float, dtype: str
+        self,
+        name: str,
+        classifier: Classifier,
+        read_seconds: float,
+        dtype: str,
+        form: Form | None,
     ) -> LoadedModel:
         began = time.monotonic()
-        chosen, packed = choices.settle(classifier, dtype)
+        if form is None:
+            chosen, packed = choices.settle(classifier, dtype)
+        else:
+            chosen, packed = form.dtype, form.packed
+            choices.put_into(classifier, chosen, packed)
         choices.warm_up(classifier)  # or the first client would pay for it
         graphs = choices.capture(classifier)
-        schedule = choices.choose_schedule(classifier, graphs)
+        schedule = form.schedule if form else choices.choose_schedule(classifier, graphs)
         seconds = read_seconds + time.monotonic() - began
         how = ", ".join(filter(None, (chosen, "packed" if packed else "", schedule)))
         logger.info("%s on %s in %s, loaded in %.2f s", name, self.device, how, seconds)
         return LoadedModel(classifier, chosen, packed, seconds, schedule, graphs)
+
+    @property
+    def decisions(self) -> Decisions:
+        """What was chosen at load, for another worker of this device."""
+        forms = {
+            name: Form(model.dtype, model.packed, model.schedule)
+            for name, model in self.models.items()
+        }
+        return Decisions(self.threads, forms)
+
+    def share(self, computing: int) -> None:
+        """The next forward uses its share of the cores, beside those of other workers.
+
+        Args:
+            computing: workers that run one, this one among them.
+        """
+        threads = min(self.threads, share_cores(self.cores, computing))
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
 
     def run(
         self, model: str, schedule: str | None, windows: Sequence[Sequence[int]]

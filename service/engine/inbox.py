@@ -126,6 +126,11 @@ class Inbox:
         self._queue.remove(batch)
         return [place.window for place in batch]
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits for a batch."""
+        return not self._queue
+
     def waiting(self) -> dict[str, int]:
         """Clients' windows that wait for a batch, by model."""
         if not self._queue:

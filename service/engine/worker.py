@@ -11,14 +11,17 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import litserve
 from litserve.loops.base import LitLoop
 
+from service.engine.activity import Activity
 from service.engine.batcher import BatchLimits
 from service.engine.connections import Listener
+from service.engine.decisions import Notes
 from service.engine.heartbeat import Heartbeat
 from service.engine.inbox import Inbox, WaitingWindow
 from service.engine.lifeline import end_with_parent
@@ -41,7 +44,8 @@ class WorkerOptions:
     weights: Path
     models: tuple[str, ...]
     dtype: str
-    threads: int
+    workers: int
+    threads: int  # of all workers
     fewer_threads: bool  # where those are faster
     max_batch_tokens: int | None
     sockets: Path
@@ -96,7 +100,8 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
         from service.engine.measure import observe_at_load
 
         options = self.options
-        self.compute = Compute(
+        load = partial(
+            Compute,
             options.weights,
             options.models,
             device,
@@ -104,6 +109,15 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
             options.threads,
             options.fewer_threads,
         )
+        notes = Notes(options.sockets, device)
+        with notes.turn():
+            decided = notes.read()
+            if decided is None:
+                self.compute = load()
+                notes.leave(self.compute.decisions)
+        if decided is not None:
+            self.compute = load(decided=decided)
+        assert self.compute is not None, "one of the two"
         limits = batch_limits(self.compute, options.max_batch_tokens)
         self.inbox = Inbox(limits, observe_at_load(self.compute, limits.padded_tokens))
 
@@ -112,6 +126,8 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
         raise RuntimeError("work comes over the socket")
 
     def _stop(self, signum: int, frame: Any) -> None:
+        if self.inbox is None:  # still loading: nobody asked it for anything
+            raise SystemExit(0)
         self.stopping = True
 
 
@@ -129,12 +145,14 @@ class WorkerLoop(LitLoop):  # type: ignore[misc]  # litserve ships no types
         path = socket_path(options.sockets, worker_id)
         listener = Listener(path, inbox, greeting(compute, options.replaces))
         heartbeat = Heartbeat(heartbeat_path(options.sockets, worker_id))
+        activity = Activity(options.sockets, options.workers)
         told: WorkerState | None = None
         while not (lit_api.stopping and listener.connections == 0):
             heartbeat.beat()
             listener.serve(timeout=0)  # what came while the last batch ran
             batch = inbox.take()
             if not batch:
+                activity.end(worker_id)
                 listener.serve(timeout=IDLE_SECONDS)
                 batch = inbox.take()
             # What waits while this batch runs. The memory, read only where nobody is kept waiting.
@@ -144,7 +162,10 @@ class WorkerLoop(LitLoop):  # type: ignore[misc]  # litserve ships no types
                 listener.tell_all(state)
                 told = state
             if batch:
+                compute.share(activity.begin(worker_id))
                 run_batch(compute, inbox, batch, heartbeat)
+                if inbox.empty:
+                    activity.end(worker_id)  # before whoever is answered asks again
                 listener.flush()
                 inbox.learn()  # only now: whoever was answered doesn't wait for it
         listener.close()

@@ -44,7 +44,7 @@ def serving(
         write_model(weights, name, architecture=name)
     compute = Compute(weights, names, "cpu", "float32", torch.get_num_threads())
     prepare(compute)
-    options = SimpleNamespace(sockets=weights.parent, replaces=0)
+    options = SimpleNamespace(sockets=weights.parent, replaces=0, workers=1)
     inbox = Inbox(BatchLimits(padded_tokens=64))
     worker = SimpleNamespace(compute=compute, inbox=inbox, options=options, stopping=False)
 

@@ -89,14 +89,22 @@ def test_window_past_the_limit_rides_alone() -> None:
 
 def test_batch_stops_growing_where_more_rows_gain_nothing() -> None:
     limits = limits_of(ATTENTION, padded_tokens=100_000)
-    rows = limits.rows(ATTENTION, 100)
-    assert len(first_batch(*[100] * 50, limits=limits)) == rows < 10
+    rows = limits.rows(ATTENTION, 100, 1)
+    assert len(first_batch(*[100] * 30, limits=limits)) == rows < 10
     assert ATTENTION.fixed(100) <= 0.05 * ATTENTION.seconds(rows, 100)
+
+
+def test_batch_grows_further_where_many_more_wait_than_ride() -> None:
+    limits = limits_of(ATTENTION, padded_tokens=100_000)
+    usual = limits.rows(ATTENTION, 100, 1)
+    for waiting, rows in ((8 * usual, usual), (8 * usual + 8, usual + 1), (2000, 9)):
+        assert len(first_batch(*[100] * waiting, limits=limits)) == rows
+    assert ATTENTION.fixed(100) <= 0.02 * ATTENTION.seconds(9, 100)
 
 
 def test_recurrence_takes_more_rows_than_attention() -> None:
     batches = [
-        first_batch(*[200] * 50, limits=limits_of(cost, 4000)) for cost in (RECURRENCE, ATTENTION)
+        first_batch(*[200] * 30, limits=limits_of(cost, 4000)) for cost in (RECURRENCE, ATTENTION)
     ]
     assert len(batches[0]) > 4 * len(batches[1])
 
@@ -149,7 +157,7 @@ def test_batch_holds_its_invariants(
     longest = batch[-1].length
     assert lengths_of(batch) == sorted(lengths_of(batch))
     assert len(batch) == 1 or len(batch) * longest <= padded_tokens
-    assert len(batch) <= limits.rows(limits.cost(batch[0].window.group), longest)
+    assert len(batch) <= limits.rows(limits.cost(batch[0].window.group), longest, len(waiting))
     assert any(place.number == 0 for place in batch), "nobody was held back: the oldest goes"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.activity import Activity
 from service.engine.client import Engine
 from service.engine.errors import DeadlineError, ForwardError, NotReadyError, WorkerLostError
 from service.engine.wire import (
@@ -27,6 +28,7 @@ from service.engine.wire import (
 from service.observe.timing import now
 
 HELLO = Hello(1, "cpu", "2.13.0", [])
+HANG_SECONDS = 30
 Handler = Callable[[list[FromAPI], asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -81,7 +83,8 @@ def run(path: Path, handle: Handler, test: Callable[[Engine], Awaitable[None]]) 
         server = await fake_worker(path, handle)
         async with Engine([path], listener) as engine:
             await ready(engine)
-            await test(engine)
+            async with asyncio.timeout(HANG_SECONDS):
+                await test(engine)
         server.close()
 
     asyncio.run(main())
@@ -249,7 +252,12 @@ def test_instance_that_is_about_to_end_is_not_ready_and_answers(tmp_path: Path) 
     run(tmp_path / "socket", echo, ask)
 
 
-def among(folder: Path, workers: list[Held], test: Callable[[Engine], Awaitable[None]]) -> None:
+def among(
+    folder: Path,
+    workers: list[Held],
+    test: Callable[[Engine], Awaitable[None]],
+    activity: Activity | None = None,
+) -> None:
     """Runs ``test`` on an engine connected to several fake workers."""
 
     async def main() -> None:
@@ -257,7 +265,7 @@ def among(folder: Path, workers: list[Held], test: Callable[[Engine], Awaitable[
         listener = Listener()
         for worker, path in zip(workers, paths, strict=True):
             worker.server = await fake_worker(path, worker)
-        async with Engine(paths, listener) as engine, asyncio.timeout(30):
+        async with Engine(paths, listener, activity) as engine, asyncio.timeout(30):
             while len(listener.hellos) < len(workers):
                 await asyncio.sleep(0.01)
             await test(engine)
@@ -322,7 +330,7 @@ def test_worker_with_the_fewest_tokens_to_read_is_asked(tmp_path: Path) -> None:
     among(tmp_path, [first, second], ask)
 
 
-def test_workers_that_are_idle_take_turns(tmp_path: Path) -> None:
+def test_one_client_is_answered_by_one_worker(tmp_path: Path) -> None:
     workers = [Held(), Held()]
     for worker in workers:
         worker.go.set()
@@ -332,7 +340,23 @@ def test_workers_that_are_idle_take_turns(tmp_path: Path) -> None:
             await (await asked(engine, 3))
 
     among(tmp_path, workers, ask)
-    assert [worker.lengths for worker in workers] == [[3, 3, 3]] * 2
+    assert sorted(len(worker.lengths) for worker in workers) == [0, 6]
+
+
+def test_worker_that_computes_for_others_is_passed_over(tmp_path: Path) -> None:
+    workers = [Held(), Held()]
+    for worker in workers:
+        worker.go.set()
+    activity = Activity(tmp_path, 2)
+
+    async def ask(engine: Engine) -> None:
+        for busy in (0, 1, 1, 0):
+            activity.begin(busy)
+            await (await asked(engine, 10 + busy))
+            activity.end(busy)
+
+    among(tmp_path, workers, ask, activity)
+    assert [worker.lengths for worker in workers] == [[11, 11], [10, 10]]
 
 
 def test_request_that_nobody_waits_for_counts_no_more(tmp_path: Path) -> None:
@@ -346,7 +370,7 @@ def test_request_that_nobody_waits_for_counts_no_more(tmp_path: Path) -> None:
         await asked(engine, 50)
         await asked(engine, 10)
         await asked(engine, 10)
-        assert (first.lengths, second.lengths) == ([100, 10, 10], [50])
+        assert (first.lengths, second.lengths) == ([100, 50], [10, 10])
 
     among(tmp_path, [first, second], ask)
 

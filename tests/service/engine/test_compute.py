@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -14,6 +15,7 @@ from models.predict import collate
 from service.engine import choices
 from service.engine.choices import NO_GRAPHS, Graphs, choose_schedule
 from service.engine.compute import Compute, ForwardClock
+from service.engine.decisions import Form
 from service.engine.worker import greeting
 from service.observe.timing import now
 from tests.small import write_model
@@ -65,6 +67,46 @@ def test_worker_tells_what_it_chose(compute: Compute) -> None:
     assert hello.fastest_schedule("mingru") == compute.models["mingru"].schedule
     assert hello.fastest_schedule("lstm") is None
     assert hello.dtype("lstm") == "float32"
+
+
+def test_worker_that_follows_runs_what_another_chose(
+    compute: Compute, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tried(*arguments: object) -> None:
+        raise AssertionError("it was decided already")
+
+    decided = replace(
+        compute.decisions,
+        threads=1,
+        forms={
+            "lstm": Form("bfloat16", False, None),
+            "mingru": Form("float32", True, "serial"),
+        },
+    )
+    for name in ("settle", "choose_schedule", "choose_threads"):
+        monkeypatch.setattr(choices, name, tried)
+    follower = Compute(weights, ["lstm", "mingru"], "cpu", "auto", 1, True, decided)
+    assert follower.decisions == decided
+    assert follower.models["lstm"].classifier.head.weight.dtype == torch.bfloat16
+    torch.testing.assert_close(
+        torch.tensor(follower.run("mingru", "serial", WINDOWS).logits),
+        torch.tensor(compute.run("mingru", "serial", WINDOWS).logits),
+    )
+
+
+@pytest.mark.parametrize(
+    ("gains_by", "computing", "threads"), [(4, 1, 4), (4, 2, 2), (3, 1, 3), (1, 2, 1), (4, 9, 1)]
+)
+def test_forward_uses_its_share_of_what_it_gains_by(
+    compute: Compute, gains_by: int, computing: int, threads: int
+) -> None:
+    before = torch.get_num_threads()
+    compute.cores, compute.threads = 4, gains_by
+    try:
+        compute.share(computing)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_memory_is_that_of_the_process(compute: Compute) -> None:

@@ -132,19 +132,19 @@ def test_batches_grow_where_a_row_turns_out_to_cost_little() -> None:
     inbox = Inbox(BatchLimits(padded_tokens=100_000))
     sizes = [batch_size(inbox, number, "lstm") for number in range(2 * REFIT_BATCHES)]
     assert sizes[0] == sizes[REFIT_BATCHES - 1] < 10
-    assert sizes[-1] == 50
+    assert sizes[-1] == 40
 
 
 def test_models_that_take_turns_are_all_fitted() -> None:
     inbox = Inbox(BatchLimits(padded_tokens=100_000))
     for number in range(2 * REFIT_BATCHES):
         last = [batch_size(inbox, number, model) for model in ("lstm", "gru", "rnn", "cnn")]
-    assert last == [50] * 4
+    assert last == [40] * 4
 
 
 def batch_size(inbox: Inbox, number: int, model: str) -> int:
-    """Of one batch, which fifty windows wait for and in which a row costs next to nothing."""
-    inbox.put(API, [work(number, *[200] * 50, model=model)], lambda message: None)
+    """Of one batch, which forty windows wait for and in which a row costs next to nothing."""
+    inbox.put(API, [work(number, *[200] * 40, model=model)], lambda message: None)
     batch = inbox.take()
     ride = Ride(1.0 + 0.001 * len(batch), len(batch), 200)
     inbox.finish(batch, [[0.0]] * len(batch), ride, 0.0, [1] * len(batch), 1.0)

@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 import torch
 
+from service.engine.activity import Activity
 from service.engine.batcher import BatchLimits
 from service.engine.compute import BatchResult
 from service.engine.inbox import Inbox
@@ -29,23 +30,26 @@ class Worker:
 
     Attributes:
         lengths: of the windows of each forward so far.
+        shares: workers that computed at the start of each, as it was told.
         during: called in each forward, with how many there were before it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.lengths: list[list[int]] = []
+        self.shares: list[int] = []
         self.during: Callable[[int], None] = lambda number: None
         self.inbox = Inbox(BatchLimits(padded_tokens=64))
         self.path = socket_path(folder, 0)
         self._compute = SimpleNamespace(
             run=self._run,
+            share=self.shares.append,
             device=torch.device("cpu"),
             models={},
             memory_bytes=lambda: 1,
             sequential_depth=lambda model, length, schedule: length,
             flops=lambda model, length: length,
         )
-        options = SimpleNamespace(sockets=folder, replaces=0)
+        options = SimpleNamespace(sockets=folder, replaces=0, workers=2)
         self._api = SimpleNamespace(
             compute=self._compute, inbox=self.inbox, options=options, stopping=False
         )
@@ -102,6 +106,21 @@ def test_short_text_that_comes_during_a_long_one_goes_next(worker: Worker, api: 
     api.send(work(1, 300))
     receive(api, 3)
     assert worker.lengths == [[300], [5], [301]]
+
+
+def test_forward_shares_the_cores_with_those_of_other_workers(
+    tmp_path: Path, worker: Worker, api: API
+) -> None:
+    activity, seen = Activity(tmp_path, 2), []
+    worker.during = lambda number: seen.append(activity.computing(0))
+    for busy in (False, True):
+        if busy:
+            activity.begin(1)
+        api.send(work(1, 4))
+        receive(api, 1)
+        assert not activity.computing(0), "whoever is answered may ask again at once"
+    assert seen == [True, True]
+    assert worker.shares == [1, 2]
 
 
 def test_what_is_cancelled_during_a_forward_is_never_run(worker: Worker, api: API) -> None:
