@@ -21,7 +21,7 @@ TORCH := $(shell grep '^torch==' $(PINS))
 INSTALL := $(BIN)/python -m pip install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-train setup-load setup-test serve test check format parts real audit gpu train load soak dashboards lock clean
+.PHONY: help setup setup-train setup-load setup-test serve test check format parts real audit gpu train load soak dashboards figures lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-13s%s\n", $$1, $$2}'
@@ -71,6 +71,11 @@ load: setup-load  ## load test the service at HOST, and print the gap (USERS=8 T
 
 dashboards: setup-test  ## write the Grafana dashboards anew from deploy/grafana/build
 	$(BIN)/python -m deploy.grafana.build
+
+figures: setup-test  ## put what the benches measured into the tables of the docs
+	$(BIN)/python scripts/performance_figures.py
+	$(BIN)/python scripts/why_figures.py
+	$(BIN)/python scripts/scaling.py
 
 soak: setup  ## 200,000 requests to the whole service: does anything grow? (20 minutes)
 	@$(BIN)/python scripts/soak.py $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +11,16 @@ from typing import Literal
 from bench.processes import HOST, ROOT, Server
 
 Kind = Literal["lockstep", "fastapi", "litserve"]
+Form = Literal["default", "best", "borrowed"]
+Rival = tuple[Kind, Form]
 BASELINES: tuple[Kind, ...] = ("fastapi", "litserve")
 TITLES: dict[Kind, str] = {"lockstep": "Lockstep", "fastapi": "FastAPI", "litserve": "LitServe"}
+FORMS: dict[Form, str] = {"default": "", "best": ", best", "borrowed": ", best, our forward"}
+TUNED: tuple[Rival, ...] = tuple(
+    (kind, form) for form in ("best", "borrowed") for kind in BASELINES
+)
 DEFAULT_BATCH = 32
+SETTLED = "--settled"  # its forward is chosen as the service's is, by trying
 WINDOW_MS = 5.0
 
 # What bounds a service against its clients would answer 429 or 504 where a baseline goes on.
@@ -30,9 +38,9 @@ class Setup:
     Attributes:
         weights: the folder of models.
         model: one of them.
-        dtype: of the service and of the baselines at their best; ``auto`` until it is known.
+        dtype: of the service and of the baselines but by default; ``auto`` until it is known.
         schedule: of a linear recurrence, once it is known.
-        threads: cores that a forward may use.
+        threads: cores that forwards may use.
         free: no forward is run.
     """
 
@@ -58,9 +66,10 @@ def lockstep(setup: Setup) -> Server:
         "models": setup.model,
         "dtype": setup.dtype,
         "device": "cpu",  # where the baselines run
-        "threads": setup.threads,
         **UNBOUNDED,
     }
+    if setup.threads < len(os.sched_getaffinity(0)):  # with every core, it shares them out itself
+        settings["threads"] = setup.threads
     flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     return Server(
         name_of("lockstep"),
@@ -75,15 +84,18 @@ def default(kind: Kind, setup: Setup) -> Server:
     return _baseline(kind, replace(setup, dtype="float32"), DEFAULT_BATCH, [], name_of(kind))
 
 
-def tuned(kind: Kind, setup: Setup, batch_size: int) -> Server:
-    """A baseline with the service's own forward, another size of batch and no line a request."""
-    more = ["--settled", "--quiet"]
-    return _baseline(kind, setup, batch_size, more, name_of(kind, best=True))
+def tuned(rival: Rival, setup: Setup, batch_size: int) -> Server:
+    """A baseline in the service's dtype, with another size of batch and no line a request.
+
+    In the form ``borrowed`` its forward is the service's own, packed and without padding.
+    """
+    more = ["--quiet", SETTLED] if rival[1] == "borrowed" else ["--quiet"]
+    return _baseline(rival[0], setup, batch_size, more, name_of(*rival))
 
 
-def name_of(kind: Kind, *, best: bool = False) -> str:
+def name_of(kind: Kind, form: Form = "default") -> str:
     """As tables have it."""
-    return f"{TITLES[kind]}, best" if best else TITLES[kind]
+    return TITLES[kind] + FORMS[form]
 
 
 def _baseline(kind: Kind, setup: Setup, batch_size: int, more: list[str], name: str) -> Server:

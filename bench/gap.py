@@ -10,7 +10,6 @@ its kernels (``eager``), and recorded as one graph (``captured``), which shows w
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from models import folder as folders
 from models.base import Classifier, Schedule
 from models.captured import CapturedForward
 from models.embedding import FrozenEmbedding
+from service.engine.choices import settle
 
 VOCAB_SIZE = 30522  # of a table made up where there is none: what the shipped one has
 
@@ -150,10 +150,8 @@ def load_subjects(
         else:
             known = ", ".join([*present, *registry.ARCHITECTURES])
             raise ValueError(f"no model or architecture {name!r}; there are: {known}")
-        placed = classifier.to(device).cast(dtype)
-        if device.type == "cpu":
-            with contextlib.suppress(RuntimeError):  # where the service would go without, too
-                placed.pack()
+        placed = classifier.to(device)
+        settle(placed, str(dtype).removeprefix("torch."))  # packed, where the service would be
         subjects.append(Subject(name, architecture, name not in present, placed))
     return subjects
 

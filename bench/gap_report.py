@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.breakdown import Breakdown
 from bench.gap import Cell
 from bench.gap_figures import Fit, fits, lines_of, ratios
 from bench.hardware import Peak
@@ -26,6 +27,7 @@ class Report:
         baseline: the model that the others are compared with.
         cells: the measurements.
         remarks: what was left out, and why.
+        breakdowns: of the baseline's forwards at the longest length.
     """
 
     command: str
@@ -34,6 +36,7 @@ class Report:
     baseline: str
     cells: Sequence[Cell]
     remarks: Sequence[str]
+    breakdowns: Sequence[Breakdown] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, durations in seconds; no date: equal figures are equal files."""
@@ -71,6 +74,12 @@ class Report:
                 {**asdict(line), "batch": batch}
                 | {name: short(value) for name, value in asdict(fitted).items()}
                 for (line, batch), fitted in found.items()
+            ],
+            "breakdowns": [
+                asdict(one)
+                | {"seconds": short(one.seconds)}
+                | {"shares": {kind: short(share) for kind, share in one.shares.items()}}
+                for one in self.breakdowns
             ],
         }
 
@@ -113,6 +122,12 @@ def page(report: Report) -> str:
         for batch in dict.fromkeys(cell.batch for cell in some):
             these = [cell for cell in some if cell.batch == batch]
             parts.extend(sections(report, these, f"batch {batch}"))
+    if report.breakdowns:
+        parts += [
+            "## What a forward's time goes into",
+            "By torch's profiler, kernel by kernel.",
+            markdown(kinds_table(report.breakdowns)),
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -164,6 +179,19 @@ def sections(report: Report, cells: Sequence[Cell], where: str) -> list[str]:
         )
     return [
         f"{where.capitalize()}: {title}\n\n{markdown(table)}" for title, table in tables.items()
+    ]
+
+
+def kinds_table(breakdowns: Sequence[Breakdown]) -> list[list[str]]:
+    """A row a forward under a row of headings: its time, and the share of each kind."""
+    kinds = list(dict.fromkeys(kind for one in breakdowns for kind in one.shares))
+    return [["forward", "ms", *kinds]] + [
+        [
+            f"{one.model}, {one.dtype}, {one.batch} x {one.length} tokens",
+            figure(one.seconds * 1e3),
+            *(f"{one.shares.get(kind, 0.0):.0%}" for kind in kinds),
+        ]
+        for one in breakdowns
     ]
 
 

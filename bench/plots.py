@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
+from bench.comparison import Comparison
 from bench.gap import Cell, Line
 from bench.gap_figures import lines_of, ratios
-from bench.serve import Comparison
-from bench.serve_claims import Value, median, p99, per_second
+from bench.serve_claims import BORROWED, Value, median, p99, per_second
 from training.plots import COLOURS, INK, MARKERS, STYLE
 
 METADATA: Mapping[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
@@ -75,7 +75,11 @@ def draw_clients(
         for at, name in enumerate(names):
             points = [(count, median(one, name, count, value)) for count in ticks]
             known = [(count, found * scale) for count, found in points if found is not None]
-            style = {"color": COLOURS[at % len(COLOURS)], "marker": MARKERS[at % len(MARKERS)]}
+            style = {
+                "color": COLOURS[at % len(COLOURS)],
+                "marker": MARKERS[at % len(MARKERS)],
+                "linestyle": "--" if name in BORROWED else "-",
+            }
             axes.plot([x for x, _ in known], [y for _, y in known], label=name, **style)
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

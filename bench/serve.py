@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 
-from bench.contenders import BASELINES, Kind, Setup, default, lockstep, tuned
+from bench.comparison import Comparison, Plan
+from bench.contenders import BASELINES, SETTLED, TUNED, Rival, Setup, default, lockstep, tuned
 from bench.offline import Offline
 from bench.processes import Server, running
 from bench.turns import Turn, drive
@@ -26,73 +26,10 @@ TUNING_SHARE = 0.5  # of the seconds of a turn: there are many, and only the ord
 WARM_UP_CLIENTS, WARM_UP_SECONDS = 8, 0.5  # at most
 SLOW = 4  # times the seconds of a turn: one that took longer isn't done again
 GROWING = ("short", "mixed")  # workloads that more clients ask of the service alone
+ANSWERS_EACH = 3  # of each client where there are many: of the first answers latencies have none
 ASKED_ALIKE = 8  # requests whose answers must be the same everywhere
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """How much is measured.
-
-    Attributes:
-        clients: that ask each contender.
-        growth: that ask the service alone, beyond those, under ``GROWING``.
-        sizes: of the baselines' batches, of which the best is found; a single one isn't tried.
-        seconds: how long requests are sent in a turn; about what a pass of the offline limit takes.
-        rounds: turns of each contender.
-        seed: of what is drawn.
-    """
-
-    clients: Sequence[int]
-    growth: Sequence[int]
-    sizes: Sequence[int]
-    seconds: float
-    rounds: int
-    seed: int
-
-
-@dataclass(slots=True)
-class Comparison:
-    """One model under one workload.
-
-    Attributes:
-        model, free, dtype, schedule: what ran, and how at best.
-        workload: what was asked.
-        turns: by contender and number of clients, one a round.
-        offline: texts a second of the offline limit, one a round; none where there is no forward.
-        offline_batches: its texts, and the padded tokens of a batch.
-        sweep: requests a second of each baseline by size of batch.
-        best: the size that was taken.
-        alike: of ``ASKED_ALIKE`` requests, how many each baseline answered with the same labels.
-    """
-
-    model: str
-    free: bool
-    dtype: str
-    schedule: str | None
-    workload: Workload
-    turns: dict[tuple[str, int], list[Turn]] = field(default_factory=dict)
-    offline: list[float] = field(default_factory=list)
-    offline_batches: tuple[int, int] | None = None
-    sweep: dict[Kind, dict[int, float]] = field(default_factory=dict)
-    best: dict[Kind, int] = field(default_factory=dict)
-    alike: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """What was compared, in a few words."""
-        return f"{self.model}{', free' if self.free else ''}, {self.workload.name}"
-
-    def errors(self) -> list[str]:
-        """A line for each contender and number of clients that had any."""
-        return [
-            f"{self.title}, {clients} clients: {name} left "
-            f"{sum(turn.errors.values())} requests unanswered ({turn.errors}): {turn.example}"
-            for (name, clients), turns in self.turns.items()
-            for turn in turns
-            if turn.errors
-        ]
 
 
 def compare(
@@ -124,28 +61,53 @@ def compare(
         if not setup.free:
             tune(setup, found, asked, plan, say)
         defaults = [default(kind, setup) for kind in BASELINES]
-        with paused(defaults):
+        wanted = {
+            (rival, size)
+            for one in found
+            for at in (False, True)
+            for rival, size in sizes(one, plan, alone=at).items()
+        }
+        others = {(rival, size): tuned(rival, setup, size) for rival, size in sorted(wanted)}
+        with paused([*defaults, *others.values()]):
             for one in found:
-                bests = {kind: tuned(kind, setup, size) for kind, size in one.best.items()}
-                # One client's single texts have no company to wait for.
-                singly = {
-                    kind: tuned(kind, setup, 1)
-                    for kind, size in one.best.items()
-                    if size > 1 and one.workload.texts == 1 and 1 in plan.clients
-                }
-                with paused([*bests.values(), *singly.values()]):
-                    crowd = [ours, *defaults, *bests.values()]
-                    alone = [ours, *defaults, *(bests | singly).values()]
-                    measure(setup, one, crowd, alone, asked[one.workload.name], plan, say)
+                crowd, alone = (
+                    [
+                        ours,
+                        *defaults,
+                        *(others[which] for which in sizes(one, plan, alone=at).items()),
+                    ]
+                    for at in (False, True)
+                )
+                measure(setup, one, crowd, alone, asked[one.workload.name], plan, say)
     return found
+
+
+def sizes(one: Comparison, plan: Plan, *, alone: bool) -> dict[Rival, int]:
+    """Batches of each tuned baseline where many clients ask, or one ``alone``.
+
+    One client's single texts have no company to wait for.
+    """
+    if alone and one.workload.texts == 1 and 1 in plan.clients:
+        return dict.fromkeys(one.best, 1)
+    return one.best
 
 
 @contextmanager
 def paused(servers: Sequence[Server]) -> Iterator[None]:
-    """All of them, started and ready, and held still. Raises ServerError as ``running`` does."""
-    with running(servers):
-        for server in servers:
-            server.pause()
+    """All of them, started and ready, and held still.
+
+    Those that choose a forward by trying are started alone: beside others they'd choose by chance.
+
+    Raises:
+        ServerError: as ``running`` does.
+    """
+    choosing = [server for server in servers if SETTLED in server.command]
+    others = [server for server in servers if server not in choosing]
+    with ExitStack() as stack:
+        for group in (others, *([server] for server in choosing)):
+            stack.enter_context(running(group))
+            for server in group:
+                server.pause()
         yield
 
 
@@ -159,22 +121,22 @@ def tune(
     """Finds the size of batch with which each baseline answers most, for each workload."""
     if len(plan.sizes) == 1:
         for one in found:
-            one.best = dict.fromkeys(BASELINES, plan.sizes[0])
+            one.best = dict.fromkeys(TUNED, plan.sizes[0])
         return
     for size in plan.sizes:
-        servers = {kind: tuned(kind, setup, size) for kind in BASELINES}
+        servers = {rival: tuned(rival, setup, size) for rival in TUNED}
         with paused(list(servers.values())):
             for one in found:
-                for kind, server in servers.items():
+                for rival, server in servers.items():
                     drawn = asked[one.workload.name]
                     with server.awake():
                         warm_up(server, drawn, plan)
                         seconds = TUNING_SHARE * plan.seconds
                         turn = drive(server, drawn, TUNING_CLIENTS, seconds, "tuning")
-                    one.sweep.setdefault(kind, {})[size] = turn.per_second
+                    one.sweep.setdefault(rival, {})[size] = turn.per_second
                     say(f"{one.title}: {server.name}, batches of {size}: {told(turn)}")
     for one in found:
-        one.best = {kind: max(tried, key=tried.__getitem__) for kind, tried in one.sweep.items()}
+        one.best = {rival: max(tried, key=tried.__getitem__) for rival, tried in one.sweep.items()}
 
 
 def measure(
@@ -203,6 +165,7 @@ def measure(
     offline = None if one.free else _offline(setup, one, asked, plan)
     growing = one.workload.name in GROWING and not one.free
     counts = sorted({*plan.clients, *(plan.growth if growing else ())})
+    rate = 0.0
     for number in range(plan.rounds):
         if offline:
             one.offline.append(offline.texts_per_second())
@@ -215,9 +178,13 @@ def measure(
                 turns = one.turns.setdefault((server.name, clients), [])
                 if turns and turns[-1].seconds > SLOW * plan.seconds:
                     continue
+                seconds = plan.seconds
+                if turning == [ours] and rate:
+                    seconds = max(seconds, ANSWERS_EACH * clients / rate)
                 with server.awake():
-                    seed = f"{plan.seed}/{number}"
-                    turns.append(drive(server, asked, clients, plan.seconds, seed))
+                    turns.append(drive(server, asked, clients, seconds, f"{plan.seed}/{number}"))
+                if server is ours:
+                    rate = turns[-1].per_second
                 say(f"{one.title}, {clients} clients: {server.name}: {told(turns[-1])}")
 
 

@@ -6,13 +6,14 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bench.comparison import Comparison
 from bench.contenders import name_of
-from bench.serve import Comparison
 from bench.turns import Turn
 
 OURS = name_of("lockstep")
 DEFAULTS = (name_of("fastapi"), name_of("litserve"))
-BESTS = (name_of("fastapi", best=True), name_of("litserve", best=True))
+BESTS = (name_of("fastapi", "best"), name_of("litserve", "best"))
+BORROWED = (name_of("fastapi", "borrowed"), name_of("litserve", "borrowed"))
 OFFLINE = "the offline limit"
 SATURATED = 32  # clients: from here on more of them only wait
 
@@ -98,6 +99,25 @@ FLAT = 0.9  # of the highest throughput, what is to be left with the most client
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """The service over a baseline that runs its very forward: what of the gain is the server's.
+
+    Attributes:
+        where: model, workload and number of clients.
+        against: the baseline.
+        per_second, p50, p99, short_p99: ratios, the last of short texts; None where nothing was
+            measured.
+    """
+
+    where: str
+    against: str
+    per_second: float | None
+    p50: float | None
+    p99: float | None
+    short_p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What was aimed at, and what was measured."""
 
@@ -119,11 +139,30 @@ def claims(comparisons: Sequence[Comparison]) -> list[Claim]:
                 measured = ratio(one, name, target.clients, target.value)
                 if measured is None:
                     continue
-                clients = f"{target.clients} client{'s' if target.clients > 1 else ''}"
-                what = f"{one.title}, {clients}: {target.what} over those of {name}"
+                where = f"{one.title}, {in_words(target.clients)}"
+                what = f"{where}: {target.what} over those of {name}"
                 found.append(_claim(what, target.bound, measured, at_least=target.at_least))
         found += growth(one)
     return found
+
+
+def with_its_forward(comparisons: Sequence[Comparison]) -> list[Beside]:
+    """Everywhere that the service's own forward ran under another server."""
+    return [
+        Beside(
+            f"{one.title}, {in_words(clients)}",
+            name,
+            *(ratio(one, name, clients, value) for value in (per_second, p50, p99, short_p99)),
+        )
+        for one in comparisons
+        for name, clients in sorted(one.turns, key=lambda key: key[1])
+        if name in BORROWED
+    ]
+
+
+def in_words(clients: int) -> str:
+    """``1 client``."""
+    return f"{clients} client{'s' if clients > 1 else ''}"
 
 
 def growth(one: Comparison) -> list[Claim]:

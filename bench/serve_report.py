@@ -7,10 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.contenders import TITLES
+from bench.comparison import Comparison, Plan
+from bench.contenders import name_of
 from bench.gap_report import NOTHING, figure, markdown
-from bench.serve import ASKED_ALIKE, TUNING_CLIENTS, Comparison, Plan
-from bench.serve_claims import OURS, Value, claims, median, p50, p99, per_second, ratio
+from bench.serve import ASKED_ALIKE, TUNING_CLIENTS
+from bench.serve_claims import (
+    OURS,
+    Beside,
+    Value,
+    claims,
+    median,
+    p50,
+    p99,
+    per_second,
+    ratio,
+    with_its_forward,
+)
 from bench.turns import Turn
 
 
@@ -47,6 +59,7 @@ class Report:
             "sources": list(self.sources),
             "plan": asdict(self.plan),
             "claims": [asdict(claim) for claim in claims(self.comparisons)],
+            "with_its_forward": [asdict(one) for one in with_its_forward(self.comparisons)],
             "errors": self.errors(),
             "comparisons": [_plain(one) for one in self.comparisons],
         }
@@ -59,8 +72,10 @@ def _plain(one: Comparison) -> dict[str, Any]:
         "dtype": one.dtype,
         "schedule": one.schedule,
         "workload": asdict(one.workload),
-        "best_batch_sizes": dict(one.best),
-        "sweep_requests_per_second": {kind: dict(tried) for kind, tried in one.sweep.items()},
+        "best_batch_sizes": {name_of(*rival): size for rival, size in one.best.items()},
+        "sweep_requests_per_second": {
+            name_of(*rival): dict(tried) for rival, tried in one.sweep.items()
+        },
         "answered_alike": dict(one.alike),
         "offline": {
             "texts_per_second": one.offline,
@@ -95,6 +110,13 @@ def page(report: Report) -> str:
     ]
     if held:
         parts += ["## What was aimed at", markdown([["", "aim", "measured", "met"], *held])]
+    if beside := with_its_forward(report.comparisons):
+        parts += [
+            "## Over servers that run its forward",
+            "Ratios of the service to each: what is left of its gain, or of its loss, is the "
+            "server's.",
+            markdown(beside_table(beside)),
+        ]
     for one in report.comparisons:
         parts += _sections(one)
     return "\n\n".join(parts) + "\n"
@@ -103,13 +125,13 @@ def page(report: Report) -> str:
 def _sections(one: Comparison) -> list[str]:
     title = f"{one.model}, {one.workload.name}" + (", no forward" if one.free else "")
     parts = [f"## {title}"]
-    how = f"Lockstep and the best of the others in {one.dtype}"
+    how = f"{OURS} ran in {one.dtype}, the others by default in float32, in batches of at most 32"
     if one.best:
-        sizes = ", ".join(f"{TITLES[kind]} {size}" for kind, size in one.best.items())
-        how += f", in batches of at most: {sizes}"
+        sizes = "; ".join(f"{name_of(*rival)} {size}" for rival, size in one.best.items())
+        how += f". Tuned, they ran in {one.dtype} too, in batches of at most: {sizes}"
         if one.workload.texts == 1:
             how += " (one at a time where one client asks)"
-    parts.append(f"{how}; the others otherwise in float32, in batches of at most 32.")
+    parts.append(f"{how}.")
     if one.offline:
         texts, bound = one.offline_batches or (0, 0)
         rate = statistics.median(one.offline)
@@ -121,8 +143,8 @@ def _sections(one: Comparison) -> list[str]:
     if one.sweep:
         tried = list(next(iter(one.sweep.values())))
         rows = [
-            [TITLES[kind], *(figure(rates[size]) for size in tried)]
-            for kind, rates in one.sweep.items()
+            [name_of(*rival), *(figure(rates[size]) for size in tried)]
+            for rival, rates in one.sweep.items()
         ]
         headings = [
             f"requests/s, {TUNING_CLIENTS} clients",
@@ -130,9 +152,19 @@ def _sections(one: Comparison) -> list[str]:
         ]
         parts.append(markdown([headings, *rows]))
     if one.alike and not one.free:
-        alike = ", ".join(f"{name} {count}" for name, count in one.alike.items())
+        alike = "; ".join(f"{name} {count}" for name, count in one.alike.items())
         parts.append(f"Of {ASKED_ALIKE} requests, answered with the same labels: {alike}.")
     return parts
+
+
+def beside_table(beside: Sequence[Beside]) -> list[list[str]]:
+    """A row for each place and baseline under a row of headings."""
+    rows = [["", "over", "requests/s", "p50", "p99", "short texts' p99"]]
+    for one in beside:
+        ratios = (one.per_second, one.p50, one.p99, one.short_p99)
+        told = (NOTHING if value is None else f"{value:.2f}" for value in ratios)
+        rows.append([one.where, one.against, *told])
+    return rows
 
 
 def table(one: Comparison) -> list[list[str]]:

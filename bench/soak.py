@@ -49,7 +49,7 @@ class Sample:
     Attributes:
         requests: answered until then.
         seconds: since the first one.
-        memory: MB (PSS) of the worker, of the other processes.
+        memory: MB (PSS) of the workers, of the other processes.
         files: open in all processes.
         latencies: median and 99th percentile, in ms, of the answers since the sample before.
     """
@@ -168,7 +168,7 @@ def grown(samples: Sequence[Sample]) -> dict[str, float]:
 def report(samples: Sequence[Sample], rows: int = 10) -> str:
     """A table over time, and what the fits say."""
     lines = [
-        "| requests | s | worker MB | others MB | open files | p50 ms | p99 ms |",
+        "| requests | s | workers MB | others MB | open files | p50 ms | p99 ms |",
         "|---|---|---|---|---|---|---|",
     ]
     step = max(1, len(samples) // rows)

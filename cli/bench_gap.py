@@ -13,6 +13,7 @@ from cli.common import add_weights_option, names, training_installed, usable_dev
 if TYPE_CHECKING:
     import torch
 
+    from bench.breakdown import Breakdown
     from bench.gap import Cell
 
 EXAMPLE = "lockstep bench gap --models lstm,transformer --lengths 16,256 --batches 1,8"
@@ -79,12 +80,18 @@ def run(arguments: argparse.Namespace) -> int:
     peaks = {dtype: measure_peak(device, getattr(torch, dtype)) for dtype in wanted}
     if arguments.dtype == "auto":
         wanted = (max(peaks, key=lambda dtype: peaks[dtype].flops_per_second),)
-    cells, remarks = _measure(arguments, wanted, device)
+    cells, remarks, breakdowns = _measure(arguments, wanted, device)
     for dtype in wanted:  # again: a limit found while the machine was busy is none
         again = measure_peak(device, getattr(torch, dtype))
         peaks[dtype] = max(peaks[dtype], again, key=lambda peak: peak.flops_per_second)
     report = Report(
-        arguments.command, describe_hardware(device), peaks, arguments.baseline, cells, remarks
+        arguments.command,
+        describe_hardware(device),
+        peaks,
+        arguments.baseline,
+        cells,
+        remarks,
+        breakdowns,
     )
     if arguments.json:
         print(json.dumps(report.to_dict(), ensure_ascii=False))
@@ -105,12 +112,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _measure(
     arguments: argparse.Namespace, dtypes: tuple[str, ...], device: torch.device
-) -> tuple[list[Cell], list[str]]:
+) -> tuple[list[Cell], list[str], list[Breakdown]]:
     import torch
 
+    from bench.breakdown import break_down
     from bench.gap import load_subjects, measure
 
     cells: list[Cell] = []
+    breakdowns: list[Breakdown] = []
     remarks: dict[str, None] = {}
     for dtype in dtypes:
         subjects = load_subjects(
@@ -124,9 +133,15 @@ def _measure(
         found, said = measure(subjects, dtype, arguments.lengths, arguments.batches, seconds, _say)
         cells += found
         remarks |= dict.fromkeys(said)
+        for subject in subjects:
+            if subject.model == arguments.baseline:
+                length = max(filter(subject.reads, arguments.lengths), default=0)
+                for batch in arguments.batches if length else ():
+                    _say(f"{dtype}: what {batch} x {length} tokens of {subject.model} go into")
+                    breakdowns.append(break_down(subject, dtype, batch, length))
     if arguments.baseline not in {cell.line.model for cell in cells}:
         remarks[f"{arguments.baseline} wasn't timed: there are no ratios to it"] = None
-    return cells, list(remarks)
+    return cells, list(remarks), breakdowns
 
 
 def numbers(text: str) -> list[int]:

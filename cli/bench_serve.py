@@ -13,7 +13,7 @@ from cli.bench_gap import numbers
 from cli.common import add_forward_options, add_weights_option, names, training_installed
 
 if TYPE_CHECKING:
-    from bench.serve import Comparison, Plan
+    from bench.comparison import Comparison, Plan
 
 EXAMPLE = "lockstep bench serve --quick --models lstm --workloads short"
 FULL: dict[str, Any] = {
@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
-    from bench.serve import Plan
+    from bench.comparison import Plan
 
     usual = QUICK if arguments.quick else FULL
     given = {

@@ -60,11 +60,12 @@ class Padding:
     tokens: Tensor | None
 
     @classmethod
-    def of(cls, attention_mask: Tensor) -> Self:
+    def of(cls, attention_mask: Tensor, *, skip: bool = True) -> Self:
         """Of a batch with this mask, (B, T). Nothing is skipped in training or on a GPU."""
         mask = padding_mask(attention_mask)
         tokens = None
-        if mask is not None and attention_mask.device.type == "cpu" and not torch.is_grad_enabled():
+        on_cpu = attention_mask.device.type == "cpu"
+        if skip and mask is not None and on_cpu and not torch.is_grad_enabled():
             tokens = attention_mask.flatten().nonzero().squeeze(1)
             if len(tokens) > (1 - WORTH_SKIPPING) * attention_mask.numel():
                 tokens = None

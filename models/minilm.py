@@ -71,7 +71,13 @@ class MiniLMBlock(nn.Module):
 
 
 class MiniLMEncoder(Encoder):
-    """(B, T, E) -> (B, T, D) with D = E."""
+    """(B, T, E) -> (B, T, D) with D = E.
+
+    Attributes:
+        skip_padding: layers leave padding out where much of a batch is; else they compute it too.
+    """
+
+    skip_padding = True
 
     def __init__(self, config: MiniLMConfig) -> None:
         super().__init__()
@@ -90,7 +96,7 @@ class MiniLMEncoder(Encoder):
     ) -> Tensor:
         T = embeddings.shape[1]
         hidden_states: Tensor = self.embedding_norm(embeddings + self.positions.weight[:T])
-        padding = Padding.of(attention_mask)
+        padding = Padding.of(attention_mask, skip=self.skip_padding)
         hidden_states = padding.gather(hidden_states)
         for block in self.blocks:
             hidden_states = block(hidden_states, padding)
@@ -104,5 +110,5 @@ class MiniLMEncoder(Encoder):
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return self.config.num_layers
 
-    def longest_path(self, length: int) -> int:
-        return 1
+    def reach(self) -> tuple[int | None, ...]:
+        return (None,)

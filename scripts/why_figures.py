@@ -9,24 +9,18 @@ written, and the exit status says whether something would be.
 
 from __future__ import annotations
 
-import argparse
 import json
-import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.gap_report import markdown
+from bench.marked import Rows, Tables, refresh
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("why.md", "why.zh.md")
 BASELINE = "transformer"
 LENGTHS = (16, 64, 256, 512)
 MODELS = ("lstm", "gru", "mingru (serial)", "mingru (parallel)", "cnn", "transformer")
-MARK = re.compile(r"(<!-- (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-
-Rows = list[list[str]]
 
 
 def gap(kind: str) -> dict[str, Any]:
@@ -93,7 +87,7 @@ def training() -> Rows:
     return rows
 
 
-TABLES: dict[str, Callable[[], Rows]] = {
+TABLES: Tables = {
     "steps": steps,
     "gpu": lambda: forwards("gpu", "captured"),
     "gpu32": lambda: forwards("gpu", "captured", 32),
@@ -103,25 +97,8 @@ TABLES: dict[str, Callable[[], Rows]] = {
 }
 
 
-def filled(page: str) -> str:
-    """The page with every table as it was measured."""
-    return MARK.sub(lambda found: f"{found[1]}{markdown(TABLES[found[2]]())}\n{found[4]}", page)
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true", help="write nothing; 1 if it would")
-    options = parser.parse_args(argv)
-    stale = []
-    for name in PAGES:
-        path = ROOT / "docs" / name
-        text = path.read_text(encoding="utf-8")
-        if text != (new := filled(text)):
-            stale.append(name)
-            if not options.check:
-                path.write_text(new, encoding="utf-8")
-    print("as measured" if not stale else f"{'stale' if options.check else 'wrote'}: {stale}")
-    return 1 if stale and options.check else 0
+def main(words: list[str] | None = None) -> int:
+    return refresh([ROOT / "docs" / page for page in PAGES], TABLES, words)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ class Options:
         port: to listen on.
         batch_size: most texts of a forward.
         window_ms: how long a batch that isn't full is held open.
-        settled: the forward is the one that the service would choose in that dtype; else torch's.
+        settled: the forward is the one that the service would choose in that dtype; else a padded
+            batch through torch's own layers, over weights as they lie.
         free: no forward is run, and every logit is 0: what is left is the server.
         quiet: no line a request is logged.
     """
@@ -51,15 +52,19 @@ class Servable:
         import torch
 
         from models.checkpoint import load_predictor
+        from models.minilm import MiniLMEncoder
         from service.engine.choices import settle
 
         torch.set_num_threads(options.threads)
         self._options = options
         self._folder, self._predictor = load_predictor(options.weights, options.model)
+        classifier = self._predictor.classifier
         if options.settled:
-            settle(self._predictor.classifier, options.dtype)
+            settle(classifier, options.dtype)
         else:
-            self._predictor.classifier.cast(getattr(torch, options.dtype))
+            classifier.cast(getattr(torch, options.dtype))
+            if isinstance(classifier.encoder, MiniLMEncoder):
+                classifier.encoder.skip_padding = False
         self.classify(["a film"])  # the first forward sets things up
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, Any]]:

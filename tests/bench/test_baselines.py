@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import uvicorn
+import uvloop
 from starlette.testclient import TestClient
+from torch import Tensor
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bench.baselines.fastapi_app import Batcher, Verdict, create_app
 from bench.baselines.litserve_app import BatchedSentimentAPI, create_api
 from bench.baselines.servable import Options, Servable, parse
+from models import registry
 from models.base import Classifier
 from models.checkpoint import load_predictor
+from models.minilm import MiniLMConfig
+from models.windows import prepare
 from service.engine.choices import settle as choose
 from tests.small import write_model
 
@@ -114,6 +123,37 @@ def test_settled_baseline_runs_the_forward_that_the_service_would_choose(
     ]
     Servable(options(models))
     assert settled == ["float32"]
+
+
+def test_plain_baseline_computes_padding_and_a_settled_one_leaves_it_out(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, predictor = load_predictor(models, "transformer")
+    config = MiniLMConfig(input_size=8, num_layers=2, num_heads=2, d_ff=8, max_length=64)
+    scores: list[list[float]] = []
+    rows: list[int] = []
+    for settled in (False, True):
+        torch.manual_seed(0)
+        classifier = registry.build("minilm", config, predictor.classifier.embedding).eval()
+        small = replace(predictor, classifier=classifier)
+        monkeypatch.setattr("models.checkpoint.load_predictor", lambda *_, found=small: (0, found))
+        words = {"settled": True} if settled else {}
+        servable = Servable(options(models, model="minilm", **words))
+        last = classifier.get_submodule("encoder.blocks.1.contract")
+        seen: list[Tensor] = []
+        last.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0]))
+        scores.append([verdict["scores"]["positive"] for verdict in servable.classify(TEXTS)])
+        rows.append(seen[0].numel() // seen[0].shape[-1])
+    lengths = [text.tokens for text in prepare(TEXTS, predictor.tokenizer, None)]
+    assert rows == [len(TEXTS) * max(lengths), sum(lengths)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+
+
+def test_baselines_have_the_fast_loop_and_parser_of_uvicorns_standard_install() -> None:
+    config = uvicorn.Config(create_app(lambda texts: [], 1, 0.0))
+    config.load()
+    assert config.get_loop_factory() is uvloop.new_event_loop
+    assert config.http_protocol_class is HttpToolsProtocol
 
 
 async def _submit(batcher: Batcher, texts: Sequence[str]) -> list[Any]:

@@ -44,10 +44,7 @@ def test_command_is_documented_and_its_costs_are_fits_to_what_was_timed() -> Non
         assert refit.seconds(4, 100) == pytest.approx(model.cost.seconds(4, 100), rel=1e-6)
 
 
-CPU, GPU = (
-    json.loads((DOCS / "gap" / kind / "gap.json").read_text(encoding="utf-8"))
-    for kind in ("cpu", "gpu")
-)
+GPU = json.loads((DOCS / "gap" / "gpu" / "gap.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(("how", "batch"), [("captured", 1), ("eager", 1), ("captured", 32)])
@@ -64,11 +61,6 @@ def test_gap_on_a_gpu_is_what_was_measured(how: str, batch: int) -> None:
         assert f"| {name} | {' | '.join(cells)} |" in PAGE
 
 
-def test_commands_of_the_gap_are_those_that_made_it() -> None:
-    assert f"\n{CPU['command']}\n" in PAGE
-    assert f"\n{GPU['command']}\n" in PAGE
-
-
 def test_what_graphs_gain_is_what_was_measured() -> None:
     one_text = [cell for cell in GPU["cells"] if cell["batch"] == 1]
     seconds = {
@@ -83,12 +75,10 @@ def test_what_graphs_gain_is_what_was_measured() -> None:
     assert f"one text {min(gains):.0f} to {max(gains):.0f} times faster" in PAGE
 
 
-SERVE = DOCS / "performance" / "serve" / "serve.json"
-
-
-@pytest.mark.skipif(not SERVE.exists(), reason="the servers haven't been compared for the docs yet")
 def test_comparison_of_servers_is_what_was_measured() -> None:
-    measured = json.loads(SERVE.read_text(encoding="utf-8"))
+    """Where this fails, the bench has run anew: `make figures`."""
+    serve = DOCS / "performance" / "serve" / "serve.json"
+    measured = json.loads(serve.read_text(encoding="utf-8"))
     assert f"\n{measured['command']}\n" in PAGE
     assert measured["errors"] == []
     for claim in measured["claims"]:

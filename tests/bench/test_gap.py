@@ -19,6 +19,7 @@ from bench.hardware import Peak, describe_hardware, measure_peak
 from bench.timing import Times, time_in_turn
 from cli.main import main
 from models import registry
+from models.base import Classifier
 from tests.small import SMALL_ARCHITECTURES, write_model
 
 CPU = torch.device("cpu")
@@ -50,6 +51,15 @@ def test_every_model_and_each_architecture_without_one_is_timed(small: Path) -> 
     }
     assert all(s.classifier.head.weight.dtype == torch.bfloat16 for s in subjects)
     assert not any(s.classifier.training for s in subjects)
+
+
+def test_models_take_the_form_that_the_service_would_choose(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[tuple[Classifier, str]] = []
+    monkeypatch.setattr("bench.gap.settle", lambda *words: chosen.append(words))
+    (subject,) = load_subjects(small, ["lstm"], torch.bfloat16, CPU)
+    assert chosen == [(subject.classifier, "bfloat16")]
 
 
 def test_untrained_weights_need_no_folder(small: Path, tmp_path: Path) -> None:
@@ -196,6 +206,7 @@ def test_command_writes_tables_figures_and_plots(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.hardware.SIZES", {"cpu": (16,)})
+    monkeypatch.setattr("bench.breakdown.FORWARDS", 1)
     out = tmp_path / "out"
     options = ["--lengths", "8,4", "--batches", "2", "--seconds", "0.001", "--dtype", "float32"]
     words = ["bench", "gap", *options, "--device", "cpu", "--weights", str(small)]
@@ -208,6 +219,10 @@ def test_command_writes_tables_figures_and_plots(
     measured = json.loads((out / "gap.json").read_text(encoding="utf-8"))
     assert [c["length"] for c in measured["cells"][:1]] == [4]
     assert len(measured["cells"]) == 2 * 4
+    (profiled,) = measured["breakdowns"]
+    assert (profiled["model"], profiled["batch"], profiled["length"]) == ("transformer", 2, 8)
+    page = (out / "gap.md").read_text(encoding="utf-8")
+    assert "| transformer, float32, 2 x 8 tokens |" in page
 
 
 def test_a_baseline_that_was_not_timed_is_said(

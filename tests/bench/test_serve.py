@@ -6,16 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench import serve
-from bench.contenders import Kind, Setup, default, lockstep, name_of, tuned
+from bench.comparison import Comparison, Plan
+from bench.contenders import TUNED, Rival, Setup, default, lockstep, name_of, tuned
 from bench.load import Outcome
 from bench.processes import Server, running
-from bench.serve import Comparison, Plan, measure, paused, tune
+from bench.serve import measure, paused, tune
 from bench.turns import Turn
 from bench.workloads import WORKLOADS, requests
 from cli.main import main
@@ -48,9 +51,7 @@ def faked(models: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def put(*words: str) -> None:
         monkeypatch.setattr(serve, "lockstep", lambda setup: fake(name_of("lockstep")))
         monkeypatch.setattr(serve, "default", lambda kind, setup: fake(name_of(kind), *words))
-        monkeypatch.setattr(
-            serve, "tuned", lambda kind, setup, size: fake(name_of(kind, best=True))
-        )
+        monkeypatch.setattr(serve, "tuned", lambda rival, setup, size: fake(name_of(*rival)))
 
     return put
 
@@ -69,11 +70,14 @@ def test_command_writes_tables_figures_and_plots(
     assert bench(models, "--workloads=mixed", "--out", str(out)) == 0
     found = json.loads((out / "serve.json").read_text(encoding="utf-8"))
     mixed, free = found["comparisons"]
-    servers = ["Lockstep", "FastAPI", "LitServe", "FastAPI, best", "LitServe, best"]
+    best = ["FastAPI, best", "LitServe, best"]
+    borrowed = ["FastAPI, best, our forward", "LitServe, best, our forward"]
+    servers = ["Lockstep", "FastAPI", "LitServe", *best, *borrowed]
     asked = [(turns["server"], turns["clients"]) for turns in mixed["turns"]]
     assert sorted(asked) == sorted([*((name, 2) for name in servers), ("Lockstep", 3)])
     assert {len(turns["rounds"]) for turns in mixed["turns"]} == {1}
-    assert mixed["best_batch_sizes"] == {"fastapi": 4, "litserve": 4}
+    assert mixed["best_batch_sizes"] == dict.fromkeys([*best, *borrowed], 4)
+    assert [one["against"] for one in found["with_its_forward"]] == borrowed
     assert mixed["offline"]["texts_per_second"][0] > 0
     assert mixed["answered_alike"].keys() == set(servers[1:])
     kinds = mixed["turns"][0]["rounds"][0]["kinds"]
@@ -138,8 +142,8 @@ def test_one_client_is_answered_by_baselines_that_wait_for_nobody(
     sizes: dict[int, int] = {}
     asked: list[tuple[str, int, int | None]] = []
 
-    def tuned_to(kind: Kind, setup: Setup, size: int) -> Server:
-        server = fake(name_of(kind, best=True))
+    def tuned_to(rival: Rival, setup: Setup, size: int) -> Server:
+        server = fake(name_of(*rival))
         sizes[server.port] = size
         return server
 
@@ -159,8 +163,8 @@ def test_best_size_is_the_one_that_answers_most(monkeypatch: pytest.MonkeyPatch)
     rates = {1: 10, 4: 30, 16: 20}
     made: dict[int, int] = {}
 
-    def tuned_to(kind: Kind, setup: Setup, size: int) -> Server:
-        server = fake(name_of(kind, best=True))
+    def tuned_to(rival: Rival, setup: Setup, size: int) -> Server:
+        server = fake(name_of(*rival))
         made[server.port] = size
         return server
 
@@ -173,8 +177,8 @@ def test_best_size_is_the_one_that_answers_most(monkeypatch: pytest.MonkeyPatch)
     plan = Plan(clients=[1], growth=[], sizes=list(rates), seconds=0.1, rounds=1, seed=1)
     setup = Setup(weights=Path(), model="lstm", dtype="float32", threads=1)
     tune(setup, [one], {"short": []}, plan, lambda line: None)
-    assert one.best == {"fastapi": 4, "litserve": 4}
-    assert one.sweep["fastapi"] == rates
+    assert one.best == dict.fromkeys(TUNED, 4)
+    assert one.sweep["fastapi", "best"] == rates
 
 
 @pytest.mark.parametrize(
@@ -214,12 +218,60 @@ def test_free_forward_is_the_services_own(models: Path) -> None:
 def test_baselines_run_as_they_are_said_to() -> None:
     setup = Setup(weights=Path("weights"), model="lstm", dtype="bfloat16", threads=2)
     plain = " ".join(default("fastapi", setup).command)
-    best = " ".join(tuned("litserve", setup, 4).command)
+    best = " ".join(tuned(("litserve", "best"), setup, 4).command)
+    borrowed = " ".join(tuned(("litserve", "borrowed"), setup, 4).command)
     assert "--dtype float32 --threads 2" in plain
     assert "--batch-size 32" in plain
     assert "--quiet" not in plain
-    assert "--settled" not in plain
-    assert "--settled" in best
     assert "bench.baselines.litserve_app" in best
     assert "--dtype bfloat16 --threads 2" in best
     assert "--batch-size 4" in best
+    assert "--quiet" in best
+    assert "--settled" not in plain + best
+    assert borrowed.split()[-2:] == ["--quiet", "--settled"]
+
+
+def test_service_shares_out_the_cores_itself_unless_it_gets_fewer() -> None:
+    cores = len(os.sched_getaffinity(0))
+    setup = Setup(weights=Path("weights"), model="lstm", dtype="auto", threads=cores)
+    assert "--threads" not in lockstep(setup).command
+    fewer = replace(setup, threads=cores - 1)
+    assert f"--threads {cores - 1}" in " ".join(lockstep(fewer).command)
+
+
+def test_what_tries_forwards_as_it_starts_is_started_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[list[str]] = []
+
+    @contextmanager
+    def noting(servers: Sequence[Server]) -> Iterator[None]:
+        started.append([server.name for server in servers])
+        yield
+
+    monkeypatch.setattr(serve, "running", noting)
+    setup = Setup(weights=Path("weights"), model="lstm", dtype="bfloat16", threads=1)
+    with paused([tuned(rival, setup, 1) for rival in TUNED]):
+        pass
+    alone = [[f"{title}, best, our forward"] for title in ("FastAPI", "LitServe")]
+    assert started == [["FastAPI, best", "LitServe, best"], *alone]
+
+
+def test_many_clients_are_asked_for_long_enough_that_each_is_answered_again(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, float]] = []
+
+    def drive_with(server: Server, some: object, clients: int, seconds: float, seed: str) -> Turn:
+        asked.append((clients, seconds))
+        return Turn.of(Outcome(1.0, {"short": [0.1] * 50}))  # 50 a second
+
+    monkeypatch.setattr(serve, "drive", drive_with)
+    one = Comparison("lstm", False, "float32", None, WORKLOADS["short"])
+    monkeypatch.setattr(serve, "_offline", lambda *unused: None)
+    monkeypatch.setattr(serve, "labels", lambda *unused: [])
+    plan = Plan(clients=[1, 32], growth=[8, 256], sizes=[1], seconds=2.0, rounds=1, seed=1)
+    setup = Setup(weights=models, model="lstm", dtype="float32", threads=1)
+    server = Server("Lockstep", [sys.executable], path="/", ready="/")
+    measure(setup, one, [server], [server], requests(WORKLOADS["short"], TEXTS, 1), plan, print)
+    assert asked[1:] == [(1, 2.0), (8, 2.0), (32, 2.0), (256, 3 * 256 / 50)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bench.batching import Latency
-from bench.serve import Comparison
+from bench.comparison import Comparison
 from bench.serve_claims import (
     BESTS,
+    BORROWED,
     DEFAULTS,
     OFFLINE,
     OURS,
@@ -16,6 +17,7 @@ from bench.serve_claims import (
     p99,
     per_second,
     ratio,
+    with_its_forward,
 )
 from bench.turns import Turn
 from bench.workloads import WORKLOADS
@@ -67,6 +69,21 @@ def test_targets_are_held_against_what_was_measured() -> None:
         f"{at}p99 of short texts over those of FastAPI, best": ("at most 0.5", True),
         f"{at}requests/s over those of the offline limit": ("at least 0.85", True),
     }
+
+
+def test_servers_that_run_its_forward_are_told_of_and_held_to_nothing() -> None:
+    one = comparison("mixed")
+    one.turns[OURS, 1] = [turn(30, tail=0.4)]
+    one.turns[OURS, 32] = [turn(60, tail=0.4), turn(70, tail=0.4)]
+    one.turns[BORROWED[0], 32] = [turn(50, tail=0.5), turn(100, tail=0.8)]
+    one.turns[BORROWED[1], 1] = [turn(60)]
+    assert claims([one]) == []
+    alone, crowd = with_its_forward([one])
+    assert (alone.where, alone.against) == ("minilm, mixed, 1 client", BORROWED[1])
+    assert (alone.per_second, alone.p99) == (0.5, 0.4)
+    assert (crowd.where, crowd.against) == ("minilm, mixed, 32 clients", BORROWED[0])
+    assert crowd.per_second == pytest.approx((1.2 + 0.7) / 2)
+    assert crowd.p99 == crowd.short_p99 == pytest.approx((0.8 + 0.5) / 2)
 
 
 def test_growth_is_told_from_saturation_on() -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from models.attention import Padding, attend, padding_mask
+from models.minilm import MiniLMEncoder
 from tests.models.test_contract import batch, logits, make
 
 
@@ -64,3 +65,18 @@ def test_skipping_the_padding_changes_nothing(monkeypatch: pytest.MonkeyPatch) -
     skipped = logits(classifier, *batch())
     monkeypatch.setattr("models.attention.WORTH_SKIPPING", 1.0)
     torch.testing.assert_close(skipped, logits(classifier, *batch()), rtol=1e-4, atol=1e-5)
+
+
+def test_padding_is_computed_where_it_is_not_to_be_skipped() -> None:
+    torch.manual_seed(0)
+    classifier = make("minilm")
+    seen: list[tuple[int, ...]] = []
+    layer = classifier.get_submodule("encoder.blocks.0.contract")
+    layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[:-1]))
+    skipped = logits(classifier, *batch())
+    assert isinstance(classifier.encoder, MiniLMEncoder)
+    classifier.encoder.skip_padding = False
+    computed = logits(classifier, *batch())
+    input_ids, attention_mask = batch()
+    assert seen == [(int(attention_mask.sum()),), input_ids.shape]
+    torch.testing.assert_close(skipped, computed, rtol=1e-4, atol=1e-5)

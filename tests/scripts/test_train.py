@@ -13,6 +13,9 @@ import pytest
 
 from models.registry import ARCHITECTURES
 
+NEEDED = {"train": "teacher", "average": "models", "evaluate": "model", "probe": "models"}
+LAST = {"lstm-last", "rnn-last"}
+SERVED = {*ARCHITECTURES} - {"minilm"}  # which is an average of several
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -39,7 +42,7 @@ def test_every_architecture_is_trained_and_scored(commands: list[argparse.Namesp
     assert trained == set(ARCHITECTURES)
     scored = [c.model for c in commands if c.verb == "evaluate"]
     assert len(scored) == len(set(scored))
-    assert set(scored) == {*ARCHITECTURES, "lstm-last", "rnn-last"}
+    assert set(scored) == {*ARCHITECTURES} | LAST
 
 
 def test_nothing_learns_from_a_model_that_isnt_made_yet(
@@ -47,8 +50,24 @@ def test_nothing_learns_from_a_model_that_isnt_made_yet(
 ) -> None:
     made: set[str] = set()
     for command in commands:
-        needed = {"train": "teacher", "average": "models", "evaluate": "model"}[command.verb]
-        names = getattr(command, needed)
+        names = getattr(command, NEEDED[command.verb])
         for name in [names] if isinstance(names, str) else names:
             assert Path(name).name in made
         made.add(getattr(command, "name", None) or "")
+
+
+def test_models_for_the_probe_alone_arent_served(commands: list[argparse.Namespace]) -> None:
+    places = {c.name: c.weights for c in commands if c.verb == "train" and c.name in SERVED | LAST}
+    assert {name for name, place in places.items() if place == Path("weights")} == SERVED
+    assert set(places) == SERVED | LAST
+    assert all(c.pooling == "last" for c in commands if getattr(c, "name", None) in LAST)
+    assert all(
+        c.weights == places.get(c.model, c.weights) for c in commands if c.verb == "evaluate"
+    )
+
+
+def test_every_model_is_probed(commands: list[argparse.Namespace]) -> None:
+    (probed,) = (c for c in commands if c.verb == "probe")
+    places = {c.name: c.weights for c in commands if c.verb == "train"}
+    assert {Path(model).name for model in probed.models} == {*ARCHITECTURES} | LAST
+    assert {Path(model) for model in probed.models} > {places[name] / name for name in LAST}

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.marked import MARK
 from scripts import why_figures
-from scripts.why_figures import MARK, PAGES, TABLES, cells
+from scripts.why_figures import PAGES, TABLES, cells
 
 DOCS = Path(why_figures.ROOT) / "docs"
 

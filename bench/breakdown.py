@@ -1,0 +1,116 @@
+"""What a forward's time goes into, by kind of operation, as torch's profiler tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from bench.gap import Subject
+
+FORWARDS = 20  # profiled, of which the fastest counts: what disturbed the others says nothing
+WARM_UP = 3
+LABEL = "one forward"
+# The first kind that has a part of an operation's name; elementwise operations are the last.
+KINDS: dict[str, tuple[str, ...]] = {
+    "attention": ("attention",),
+    "matrix products": ("linear", "addmm", "::mm", "bmm", "matmul"),
+    "recurrence": ("rnn", "lstm", "gru"),
+    "convolution": ("conv",),
+    "norms": ("norm",),
+    "copies": ("cat", "copy", "clone", "index", "embedding", "slice"),
+    "element by element": ("add", "mul", "sub", "div", "neg", "gelu", "sigmoid", "tanh", "exp"),
+}
+REST = "the rest"  # other operations; on a CPU also Python, and starting each of them
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """Where the time of one forward went.
+
+    Attributes:
+        model, dtype, batch, length: what ran, by torch's own loop over its operations.
+        seconds: of the fastest forward under the profiler; on a GPU the operations' alone.
+        shares: of that time, by kind; they sum to 1.
+    """
+
+    model: str
+    dtype: str
+    batch: int
+    length: int
+    seconds: float
+    shares: dict[str, float]
+
+
+@torch.inference_mode()
+def break_down(subject: Subject, dtype: str, batch: int, length: int) -> Breakdown:
+    """Profiles forwards of ``batch`` texts of ``length`` tokens, none of them padding."""
+    classifier = subject.classifier
+    device = classifier.head.weight.device
+    generator = torch.Generator().manual_seed(length)
+    input_ids = torch.randint(classifier.embedding.vocab_size, (batch, length), generator=generator)
+    input_ids = input_ids.to(device)
+    attention_mask = torch.ones_like(input_ids, dtype=torch.bool)
+    activities = [ProfilerActivity.CPU]
+    if device.type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    for _ in range(WARM_UP):
+        classifier(input_ids, attention_mask)
+    with profile(activities=activities, acc_events=True) as profiled:
+        for _ in range(FORWARDS):
+            with record_function(LABEL):
+                classifier(input_ids, attention_mask)
+    times = min(
+        (shares_of(one, device.type) for one in split(profiled.events() or ())),
+        key=lambda times: sum(times.values()),
+    )
+    total = sum(times.values())
+    shares = {kind: seconds / total for kind, seconds in times.items()}
+    return Breakdown(subject.model, dtype, batch, length, total, shares)
+
+
+def split(events: Sequence[Any]) -> list[list[FunctionEvent]]:
+    """The operations of each forward, itself the first of them."""
+    labels = [event for event in events if event.name == LABEL and on_host(event)]
+    return [
+        [label, *(one for one in events if on_host(one) and inside(one, label))] for label in labels
+    ]
+
+
+def on_host(event: FunctionEvent) -> bool:
+    """An operation, and not the kernel that it started on a GPU, whose time it has too."""
+    return bool(event.device_type.name == "CPU")
+
+
+def inside(event: FunctionEvent, label: FunctionEvent) -> bool:
+    """Whether an operation ran within that forward, on its thread."""
+    span, outer = event.time_range, label.time_range
+    return (
+        event is not label
+        and event.thread == label.thread
+        and outer.start <= span.start
+        and span.end <= outer.end
+    )
+
+
+def shares_of(events: Sequence[FunctionEvent], device: str) -> dict[str, float]:
+    """Seconds by kind: each operation's own, without those that it called."""
+    times = dict.fromkeys([*KINDS, REST], 0.0)
+    for event in events:
+        microseconds = (
+            event.self_cpu_time_total if device == "cpu" else event.self_device_time_total
+        )
+        times[kind_of(event.name)] += microseconds / 1e6
+    return {kind: seconds for kind, seconds in times.items() if seconds > 0}
+
+
+def kind_of(operation: str) -> str:
+    """One of ``KINDS``, or ``REST``."""
+    for kind, parts in KINDS.items():
+        if any(part in operation for part in parts):
+            return kind
+    return REST

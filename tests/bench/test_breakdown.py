@@ -1,0 +1,76 @@
+"""Where a forward's time goes: every operation is of one kind, and nothing is counted twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from bench import breakdown
+from bench.breakdown import LABEL, REST, break_down, kind_of, shares_of, split
+from bench.gap import load_subjects
+from tests.small import write_model
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [
+        ("mkldnn::_linear_pointwise", "matrix products"),
+        ("aten::addmm", "matrix products"),
+        ("aten::_scaled_dot_product_flash_attention_for_cpu", "attention"),
+        ("aten::mkldnn_rnn_layer", "recurrence"),
+        ("aten::quantized_gru", "recurrence"),
+        ("aten::convolution", "convolution"),
+        ("aten::native_layer_norm", "norms"),
+        ("aten::copy_", "copies"),
+        ("aten::add", "element by element"),
+        (LABEL, REST),
+        ("aten::empty", REST),
+    ],
+)
+def test_operation_is_of_one_kind(operation: str, kind: str) -> None:
+    assert kind_of(operation) == kind
+
+
+def event(name: str, start: int, end: int, own: float, *, device: str = "CPU") -> Any:
+    span = SimpleNamespace(start=start, end=end)
+    where = SimpleNamespace(name=device)
+    return SimpleNamespace(
+        name=name,
+        time_range=span,
+        thread=1,
+        device_type=where,
+        self_cpu_time_total=own,
+        self_device_time_total=own / 2,
+    )
+
+
+def test_each_operation_is_of_the_forward_that_it_ran_in() -> None:
+    events = [
+        event("aten::addmm", 0, 5, 5),
+        event(LABEL, 10, 20, 2),
+        event("aten::addmm", 12, 15, 3),
+        event("a kernel", 12, 15, 3, device="CUDA"),
+        event(LABEL, 30, 40, 1),
+        event("aten::add", 31, 32, 1),
+        event("aten::add", 33, 34, 1),
+    ]
+    first, second = split(events)
+    assert shares_of(first, "cpu") == pytest.approx({"matrix products": 3e-6, REST: 2e-6})
+    assert shares_of(second, "cuda") == pytest.approx({"element by element": 1e-6, REST: 5e-7})
+
+
+def test_shares_of_a_forward_are_of_the_whole(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breakdown, "FORWARDS", 2)
+    write_model(weights, "transformer", architecture="transformer")
+    (subject,) = load_subjects(weights, ["transformer"], torch.float32, torch.device("cpu"))
+    found = break_down(subject, "float32", 2, 8)
+    assert sum(found.shares.values()) == pytest.approx(1)
+    assert {"matrix products", "attention", "norms", REST} <= set(found.shares)
+    assert found.seconds > 0
+    assert (found.model, found.batch, found.length) == ("transformer", 2, 8)
