@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
+    from models.folder import ModelFolder
     from models.predict import Prediction
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
@@ -39,6 +42,23 @@ def describe(prediction: Prediction) -> dict[str, Any]:
         "truncated": prepared.truncated,
         "segments": len(prepared.windows),
     }
+
+
+def add_to_card(folder: ModelFolder, **values: Any) -> None:
+    """Writes into a model's card as it stands now: hours may have passed since it was read."""
+    from models import folder as folders
+
+    now = folders.read(folder.path)
+    folders.write(replace(now, card=now.card | values))
+
+
+@contextmanager
+def progress(total: int, unit: str) -> Iterator[Callable[[int], object]]:
+    """A bar on standard error where that is a terminal; what is given is told of so many more."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=unit, file=sys.stderr, disable=None) as bar:
+        yield bar.update
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

@@ -38,30 +38,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("verb", choices=VERBS, metavar="VERB", help="one of those below")
-    arguments = parser.parse_args(words[:1])
-    module = importlib.import_module(f"cli.{arguments.verb}")
-    verb = argparse.ArgumentParser(
-        prog=f"lockstep {arguments.verb}",
-        description=VERBS[arguments.verb],
-        epilog=f"example:\n  {module.EXAMPLE}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    module.add_arguments(verb)
-    # What was typed goes into the card of what it made.
-    typed = argparse.Namespace(command=shlex.join(("lockstep", *words)))
-    options = verb.parse_args(words[1:], typed)
+    verb: str = parser.parse_args(words[:1]).verb
     try:
-        status: int = module.run(options)
+        status = _run(verb, words)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        print(f"lockstep {arguments.verb}: interrupted", file=sys.stderr)
+        print(f"lockstep {verb}: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader had enough (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ModelError, ValueError, OSError) as error:
-        print(f"lockstep {arguments.verb}: {error}", file=sys.stderr)
+        print(f"lockstep {verb}: {error}", file=sys.stderr)
         return 2
+    return status
+
+
+def _run(verb: str, words: Sequence[str]) -> int:
+    module = importlib.import_module(f"cli.{verb}")
+    parser = argparse.ArgumentParser(
+        prog=f"lockstep {verb}",
+        description=VERBS[verb],
+        epilog=f"example:\n  {module.EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    # What was typed goes into the card of what it made.
+    typed = argparse.Namespace(command=shlex.join(("lockstep", *words)))
+    status: int = module.run(parser.parse_args(words[1:], typed))
     return status
 
 

@@ -49,10 +49,12 @@ class Encoder(nn.Module, ABC):
     """Turns embeddings into hidden states; knows what that costs.
 
     Subclasses set ``output_size`` (D) in their constructor. ``schedules`` names the orders in which
-    the same weights can be run; an architecture with only one leaves it empty.
+    the same weights can be run; an architecture with only one leaves it empty. ``reach`` tells what
+    ``stride`` is.
     """
 
     schedules: ClassVar[tuple[Schedule, ...]] = ()
+    stride: ClassVar[int] = 0
     output_size: int
 
     @abstractmethod
@@ -70,8 +72,31 @@ class Encoder(nn.Module, ABC):
         """Steps that must wait for one another, for a text of ``length`` tokens."""
 
     @abstractmethod
+    def reach(self) -> tuple[int | None, ...]:
+        """Words away that the state at a word has read after 1, 2, ... steps; None for all of them.
+
+        A step is a layer over all words at once or, where states are handed along, one word of one
+        layer. Each step after those told adds ``stride`` words: 1 where states are handed along.
+        """
+
+    def path(self, distance: int) -> int | None:
+        """Fewest steps until the state at a word has read one ``distance`` away; None: never."""
+        reach = self.reach()
+        for steps, words in enumerate(reach, start=1):
+            if words is None or words >= distance:
+                return steps
+        beyond = distance - (reach[-1] or 0)
+        return len(reach) + -(-beyond // self.stride) if self.stride else None
+
     def longest_path(self, length: int) -> int:
-        """Steps between the two words furthest apart (arXiv 1706.03762, table 1)."""
+        """Steps between the two words furthest apart (arXiv 1706.03762, table 1).
+
+        An encoder whose states don't read so far tells how many such layers it would take.
+        """
+        steps = self.path(length - 1)
+        if steps is None:
+            raise NotImplementedError(f"no state has read a word {length - 1} away")
+        return steps
 
 
 class Classifier(nn.Module):

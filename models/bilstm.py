@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,8 @@ class BiLSTMConfig(ClassifierConfig):
 
 class BiLSTMEncoder(Encoder):
     """(B, T, E) -> (B, T, D): half of D has read the words before, half those after."""
+
+    stride: ClassVar[int] = 1
 
     def __init__(self, config: BiLSTMConfig) -> None:
         super().__init__()
@@ -70,9 +72,8 @@ class BiLSTMEncoder(Encoder):
         # Neither direction of a layer waits for the other; the next layer waits for both.
         return length * self.config.num_layers
 
-    def longest_path(self, length: int) -> int:
-        # As in one direction: the two ends meet at either of them, after one walk along the words.
-        return length + self.config.num_layers - 1
+    def reach(self) -> tuple[int | None, ...]:
+        return (0,)  # its own word; every step before has handed on what it knew
 
 
 def directions(inputs: list[int], hidden_size: int) -> nn.ModuleList:

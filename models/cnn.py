@@ -89,7 +89,7 @@ class CNNEncoder(Encoder):
         """Places between the words that a layer, counted from 0, reads together."""
         return 1 << layer % self.config.dilation_cycle
 
-    def reach(self, layers: int) -> int:
+    def sight(self, layers: int) -> int:
         """Words that the first ``layers`` of such a stack see to each side of a word."""
         cycles, rest = divmod(layers, self.config.dilation_cycle)
         places = cycles * ((1 << self.config.dilation_cycle) - 1) + (1 << rest) - 1
@@ -115,6 +115,9 @@ class CNNEncoder(Encoder):
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return self.config.num_layers
 
+    def reach(self) -> tuple[int | None, ...]:
+        return tuple(self.sight(layer + 1) for layer in range(self.config.num_layers))
+
     def longest_path(self, length: int) -> int:
         """Layers from the first word to the last, if there were enough of them to join the two."""
-        return next(n for n in itertools.count(1) if self.reach(n) >= length - 1)
+        return next(n for n in itertools.count(1) if self.sight(n) >= length - 1)

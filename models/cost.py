@@ -22,6 +22,8 @@ class Cost:
         flops_per_token: floating point operations a token, 2 a multiply-add.
         sequential_depth: steps that must wait for one another.
         longest_path: steps between the two words furthest apart.
+        reach: words away that the state at a word has read after 1, 2, ... steps; None for all.
+        stride: words that each step after those adds.
         schedules: ``sequential_depth`` under each order that the encoder can be run in.
     """
 
@@ -30,6 +32,8 @@ class Cost:
     flops_per_token: int
     sequential_depth: int
     longest_path: int
+    reach: list[int | None]
+    stride: int
     schedules: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,6 +55,8 @@ def cost(classifier: Classifier, length: int = REFERENCE_LENGTH) -> Cost:
         flops_per_token=flops(classifier, length) // length,
         sequential_depth=encoder.sequential_depth(length),
         longest_path=encoder.longest_path(length),
+        reach=list(encoder.reach()),
+        stride=encoder.stride,
         schedules={name: encoder.sequential_depth(length, name) for name in encoder.schedules},
     )
 

@@ -75,5 +75,5 @@ class FNNEncoder(Encoder):
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return self.config.num_layers
 
-    def longest_path(self, length: int) -> int:
-        return 1  # every word is in the first layer's sum
+    def reach(self) -> tuple[int | None, ...]:
+        return (None,)  # every word is in the first layer's sum

@@ -14,6 +14,7 @@ the paper's first version, so that one product with h_{t-1} serves all three par
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -37,6 +38,8 @@ class GRUConfig(ClassifierConfig):
 class GRUEncoder(Encoder):
     """(B, T, E) -> (B, T, D), reading left to right. Padding on the right is never read back."""
 
+    stride: ClassVar[int] = 1
+
     def __init__(self, config: GRUConfig) -> None:
         super().__init__()
         self.config = config
@@ -56,6 +59,5 @@ class GRUEncoder(Encoder):
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return length * self.config.num_layers
 
-    def longest_path(self, length: int) -> int:
-        # Down the layers once, along the words once.
-        return length + self.config.num_layers - 1
+    def reach(self) -> tuple[int | None, ...]:
+        return (0,)  # its own word; every step before has handed on what it knew

@@ -1,6 +1,7 @@
 """Long short-term memory, one direction: the recurrence that Transformers replaced.
 
-Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000. At step t, in each layer:
+Hochreiter and Schmidhuber 1997, section 4, with the forget gate of Gers et al. 2000, section 3. At
+step t, in each layer:
 
     i, f, o = sigmoid(W x_t + U h_{t-1} + b), one third each
     g       = tanh(W_g x_t + U_g h_{t-1} + b_g)
@@ -14,6 +15,7 @@ h_t needs h_{t-1}: T·layers steps wait for one another. ``nn.LSTM`` runs them i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -38,6 +40,8 @@ class LSTMConfig(ClassifierConfig):
 
 class LSTMEncoder(Encoder):
     """(B, T, E) -> (B, T, D), reading left to right. Padding on the right is never read back."""
+
+    stride: ClassVar[int] = 1
 
     def __init__(self, config: LSTMConfig) -> None:
         super().__init__()
@@ -64,6 +68,5 @@ class LSTMEncoder(Encoder):
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return length * self.config.num_layers
 
-    def longest_path(self, length: int) -> int:
-        # Down the layers once, along the words once.
-        return length + self.config.num_layers - 1
+    def reach(self) -> tuple[int | None, ...]:
+        return (0,)  # its own word; every step before has handed on what it knew

@@ -75,6 +75,7 @@ class MinGRUEncoder(Encoder):
     """(B, T, E) -> (B, T, D), reading left to right. Padding on the right is never read back."""
 
     schedules: ClassVar[tuple[Schedule, ...]] = ("serial", "parallel")
+    stride: ClassVar[int] = 1
 
     def __init__(self, config: MinGRUConfig) -> None:
         super().__init__()
@@ -101,6 +102,8 @@ class MinGRUEncoder(Encoder):
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return self.config.num_layers * depth(length, schedule)
 
-    def longest_path(self, length: int) -> int:
-        # Under either schedule what is left of the first word has passed every later gate.
-        return length + self.config.num_layers - 1
+    def reach(self) -> tuple[int | None, ...]:
+        # Each layer's convolution skips words; further on, under either schedule, what is known
+        # of a word passes every later gate.
+        skipped = self.config.kernel_size - 1
+        return tuple(skipped * (layer + 1) for layer in range(self.config.num_layers))

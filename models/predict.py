@@ -10,7 +10,7 @@ through ``Predictor``. Nobody runs anything else.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,12 +89,14 @@ class Predictor:
         classifier: in evaluation mode, on its device.
         temperature: of its calibration.
         max_padded_tokens: the most tokens of one batch, padding included.
+        tell: told after each batch how many windows it had.
     """
 
     tokenizer: Tokenizer
     classifier: Classifier
     temperature: float = 1.0
     max_padded_tokens: int = 4096
+    tell: Callable[[int], object] | None = None
 
     def predict(
         self,
@@ -134,6 +136,8 @@ class Predictor:
             logits = run(self.classifier, *placed, schedule)
             for index, row in zip(batch, logits, strict=True):
                 rows[index] = row
+            if self.tell:
+                self.tell(len(batch))
         return rows
 
 

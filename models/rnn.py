@@ -1,6 +1,6 @@
 """The simple recurrent network, one direction: a state and nothing that guards it.
 
-Elman 1990, "Finding structure in time" (Cognitive Science 14). At step t, in each layer:
+Elman 1990, "Finding structure in time" (Cognitive Science 14), figure 2. At step t, in each layer:
 
     h_t = tanh(W x_t + b + U h_{t-1} + b_h)
 
@@ -12,6 +12,7 @@ uniform within 1/sqrt(D), shrinks it to 1/sqrt(3) a step: to 0.4% in ten words.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -35,6 +36,8 @@ class RNNConfig(ClassifierConfig):
 class RNNEncoder(Encoder):
     """(B, T, E) -> (B, T, D), reading left to right. Padding on the right is never read back."""
 
+    stride: ClassVar[int] = 1
+
     def __init__(self, config: RNNConfig) -> None:
         super().__init__()
         self.config = config
@@ -57,6 +60,5 @@ class RNNEncoder(Encoder):
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return length * self.config.num_layers
 
-    def longest_path(self, length: int) -> int:
-        # Down the layers once, along the words once.
-        return length + self.config.num_layers - 1
+    def reach(self) -> tuple[int | None, ...]:
+        return (0,)  # its own word; every step before has handed on what it knew

@@ -119,8 +119,8 @@ class TransformerEncoder(Encoder):
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return self.config.num_layers
 
-    def longest_path(self, length: int) -> int:
-        return 1
+    def reach(self) -> tuple[int | None, ...]:
+        return (None,)
 
 
 def rotations(length: int, head_size: int, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,19 +1,11 @@
 // The gap as it grows: mean forward against length, a line a model, from /v1/gap.
 
 /* global uPlot */
+import { axes, middleOf, scales } from "./axes.js";
 import { count, element, hue, ms } from "./state.js";
 
 const HEIGHT = 380;
-const NICE = [1, 2, 5];
 const HINT = "Point at the chart to read its values, or move through it with the arrow keys.";
-const BEYOND = 2; // the last range has no end: it stands as if it were one more doubling
-
-/** Where a range of lengths stands on the axis: the geometric middle of its last doubling, in tokens. */
-export function middleOf(bucket) {
-  const [from, to] = bucket.split(/[-+]/).map(Number);
-  const end = to || from * BEYOND;
-  return Math.sqrt(Math.max(from, end / 2) * end);
-}
 
 export class Chart {
   #contenders = [];
@@ -123,9 +115,6 @@ export class Chart {
   }
 
   #options() {
-    const [ink, line] = [hue("--muted"), hue("--line")];
-    const axis = { stroke: ink, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif" };
-    const ticks = { stroke: line, width: 1, size: 4 };
     const narrow = this.#width() < this.#lengths.length * 80;
     const unit = this.#ratio ? `forward, over that of ${this.#gap.baseline}` : "mean forward, milliseconds";
     return {
@@ -133,10 +122,7 @@ export class Chart {
       height: HEIGHT,
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { size: 9 }, y: false },
-      scales: {
-        x: { time: false, distr: 3, log: 2, range: (_, low, high) => [low / 1.35, high * 1.35] },
-        y: { distr: 3, log: 10, range: (_, low, high) => [(low ?? 1) / 1.3, (high ?? 1) * 1.3] },
-      },
+      scales,
       series: [
         {},
         ...this.#contenders.map((contender) => ({
@@ -149,29 +135,7 @@ export class Chart {
           points: { show: true, size: 7, fill: hue(contender.tint) },
         })),
       ],
-      axes: [
-        {
-          ...axis,
-          label: "tokens of the longest text in the batch",
-          splits: () => this.#lengths.map(middleOf),
-          filter: (_, splits) => splits,
-          values: () => this.#lengths,
-          rotate: narrow ? -45 : 0,
-          size: narrow ? 76 : 44,
-          grid: { show: false },
-          ticks,
-        },
-        {
-          ...axis,
-          label: unit,
-          size: 60,
-          splits: (_, __, low, high) => nice(low, high),
-          filter: (_, splits) => splits,
-          values: (_, splits) => splits.map((value) => (this.#ratio ? `${tidy(value)}×` : tidy(value))),
-          grid: { stroke: line, width: 1 },
-          ticks,
-        },
-      ],
+      axes: axes({ lengths: this.#lengths, narrow, unit, sign: this.#ratio ? "×" : "" }),
       hooks: {
         ready: [() => this.#resume()],
         setCursor: [(plot) => this.#ready && this.#read(plot.cursor.idx)],
@@ -259,17 +223,4 @@ function swatch(contender) {
   const made = element("span", { class: contender.walks ? "stroke dashed" : "stroke", "aria-hidden": "true" });
   made.style.borderColor = `var(${contender.tint})`;
   return made;
-}
-
-/** 1, 2 and 5 times the powers of ten between two numbers. */
-function nice(low, high) {
-  const found = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
-    found.push(...NICE.map((digit) => digit * 10 ** power));
-  }
-  return found.filter((value) => value >= low && value <= high);
-}
-
-function tidy(value) {
-  return Number(value.toPrecision(3)).toString();
 }

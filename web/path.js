@@ -1,4 +1,4 @@
-// How many steps lie between two words, by what each model's card says of its longest path.
+// How many steps lie between two words, by what each model's card says of how far a state has read.
 
 import { words } from "./samples.js";
 import { element } from "./state.js";
@@ -9,18 +9,23 @@ const ROOM = 40; // pixels above a line of dots, for the arcs
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Steps between words `distance` apart.
- * A card states the longest path of a text of `length` tokens. It is 1 where every word meets every
- * other; a step a word and a few more where it goes along the words; else it is of a local window,
- * and in proportion, as near as the card tells. A window that needs more layers than there are
- * doesn't join the two.
+ * The steps between words `distance` apart: how many, null where there are none, and how many words
+ * on the first is known after each of them.
+ * A card states `reach`, words away that a state has read after 1, 2, … steps (null: all of them),
+ * and `stride`, what each step after those adds; one of an earlier version states neither.
  */
-export function steps({ length, longest_path: longest, sequential_depth: depth }, distance) {
-  if (longest === 1) return { kind: "direct", number: 1 };
-  const more = longest - (length - 1);
-  if (more >= 0) return { kind: "along", number: distance + more, more };
-  const number = Math.max(1, Math.round((distance * longest) / (length - 1)));
-  return { kind: "local", number, joined: number <= depth, depth, reach: (depth * (length - 1)) / longest };
+export function way({ reach, stride }, distance) {
+  const stops = [0];
+  const known = (step) => (step <= reach.length ? reach[step - 1] ?? distance : reach.at(-1) + (step - reach.length) * stride);
+  while (stops.at(-1) < distance && (stops.length <= reach.length || (reach.length && stride))) {
+    stops.push(Math.min(known(stops.length), distance));
+  }
+  const number = stops.length - 1;
+  if (!reach.length) return { kind: "untold", number: null, stops };
+  if (stops.at(-1) < distance) return { kind: "never", number: null, layers: number, read: stops.at(-1), stops };
+  if (reach[0] === null) return { kind: "direct", number, stops };
+  if (number <= reach.length) return { kind: "layers", number, stops };
+  return { kind: "along", number, layers: reach.length, read: reach.at(-1), stops };
 }
 
 export class Path {
@@ -83,15 +88,15 @@ export class Path {
     this.title.textContent = `From ${name(from)} to ${name(to)}, ${distance} ${distance === 1 ? "word" : "words"} on`;
     const groups = new Map();
     for (const model of this.#models) {
-      const way = steps(model, distance);
-      const key = `${way.kind} ${way.number}`;
-      groups.set(key, { ...way, models: [...(groups.get(key)?.models ?? []), model.name] });
+      const found = way(model, distance);
+      const key = JSON.stringify(found);
+      groups.set(key, { ...found, models: [...(groups.get(key)?.models ?? []), model.name] });
     }
     const places = [...this.line.children].map((button) => button.offsetLeft + button.offsetWidth / 2);
     const width = this.line.scrollWidth;
     this.rows.replaceChildren(
       ...[...groups.values()]
-        .sort((a, b) => b.number - a.number)
+        .sort((a, b) => (b.number ?? Infinity) - (a.number ?? Infinity))
         .map((group) => row(group, places, from, to, width)),
     );
   }
@@ -109,7 +114,7 @@ function row(group, places, from, to, width) {
   for (const [name, value] of Object.entries({ width, height: ROOM + 8, class: group.kind, "aria-hidden": "true" })) {
     svg.setAttribute(name, value);
   }
-  const hops = hopsOf(group, places, from, to);
+  const hops = [...new Set(group.stops)].map((words) => places[from + words]);
   hops.slice(1).forEach((x, at) => {
     const [left, lift] = [hops[at], Math.min(ROOM - 4, 10 + (x - hops[at]) / 7)];
     draw("path", { d: `M${left} ${ROOM}C${left} ${ROOM - lift * 1.3} ${x} ${ROOM - lift * 1.3} ${x} ${ROOM}` });
@@ -119,19 +124,15 @@ function row(group, places, from, to, width) {
   return figure;
 }
 
-/** Where the arcs touch down: at every word, at none between, or at equal parts of the way. */
-function hopsOf({ kind, number, joined, depth, reach }, places, from, to) {
-  if (kind === "along") return places.slice(from, to + 1);
-  if (kind === "direct") return [places[from], places[to]];
-  const hops = joined ? number : depth;
-  const way = (places[to] - places[from]) * (joined ? 1 : reach / (to - from));
-  return Array.from({ length: hops + 1 }, (_, at) => places[from] + (way * at) / hops);
+function headline({ kind, number, layers, read }) {
+  if (kind === "untold") return "Its card doesn't say.";
+  if (kind === "never") return `Never: after ${of(layers, "layer")} a state has read no further than ${of(read, "word")}.`;
+  if (kind === "direct") return "1 step, wherever they stand.";
+  if (kind === "layers") return `${of(number, "step")}: ${of(number, "layer")}.`;
+  if (!read) return `${of(number, "step")}: the word's own, then one word after another.`;
+  return `${of(number, "step")}: ${of(layers, "layer")} for ${of(read, "word")}, then one word after another.`;
 }
 
-function headline({ kind, number, more, joined, depth }) {
-  if (kind === "direct") return "1 step, wherever they stand.";
-  if (kind === "local" && !joined) return `Not within its ${depth} layers: they meet in the pooling alone.`;
-  if (kind === "local") return `About ${number} ${number === 1 ? "layer" : "layers"} of a local window.`;
-  const layers = more === 1 ? "1 layer" : `${more} layers`;
-  return `${number} steps: ${number - more} along the words, ${layers} up.`;
+function of(number, thing) {
+  return `${number} ${thing}${number === 1 ? "" : "s"}`;
 }

@@ -46,13 +46,18 @@ def schedules(folder: ModelFolder) -> dict[str, int]:
 
 
 def describe(folder: ModelFolder) -> dict[str, Any]:
-    """A model as ``GET /v1/models`` shows it: its card, flat, beside what its config fixes."""
+    """A model as ``GET /v1/models`` shows it: its card, flat, beside what its config fixes.
+
+    A card of an earlier version doesn't say how far a state reads: then ``reach`` is empty.
+    """
     card = dict(folder.card)
     cost = card.pop("cost", {})
     return {
         "name": folder.name,
         "architecture": folder.architecture,
         **cost,
+        "reach": cost.get("reach", []),
+        "stride": cost.get("stride", 0),
         "schedules": schedules(folder),
         "window": folder.window,
         "labels": list(folder.labels),

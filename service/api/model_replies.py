@@ -108,6 +108,9 @@ class Model(BaseModel):
         flops_per_token: floating-point operations.
         sequential_depth: steps that must wait for one another.
         longest_path: steps between the two tokens that are furthest apart.
+        reach: tokens away that the state at a token has read after 1, 2, ... steps; null for all of
+            them. Empty if the card is of a version that didn't say.
+        stride: tokens that each step after those adds.
         schedules: orders that it can be run in, with the sequential depth of each; none for a model
             with one order.
         window: most tokens that it reads at once; null for any number.
@@ -125,6 +128,8 @@ class Model(BaseModel):
     flops_per_token: int
     sequential_depth: int
     longest_path: int
+    reach: list[int | None]
+    stride: int
     schedules: dict[str, int]
     window: int | None
     labels: list[str]

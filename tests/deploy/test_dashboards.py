@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from deploy.grafana.build.__main__ import BUILDERS, write
+from service.api.app import PATHS
 from service.observe.metrics import Metrics
 from tests.deploy.dashboards import DASHBOARDS, FOLDER, expressions, panels, variables
 from tests.deploy.rules import RECORDS, load
@@ -94,6 +95,20 @@ def test_expressions_read_metrics_and_records_that_exist(name: str) -> None:
         assert named <= records, where
         assert {re.sub(r"_(bucket|sum|count)$", "", one) for one in plain} <= known, where
         assert named | plain, where
+
+
+def test_latency_is_that_of_every_route_to_a_verdict() -> None:
+    ways = ["/v1/classify", *(path for path in PATHS if path.endswith("/infer"))]
+    durations = {
+        where: re.search(r'route=~?"([^"]+)"', expression)
+        for where, expression in expressions("service").items()
+        if re.search(r"request_duration_seconds(:p\d|_bucket)", expression)
+    }
+    assert len(durations) == 5
+    for where, route in durations.items():
+        assert route, where
+        assert all(re.fullmatch(route[1], way) for way in ways), where
+        assert not any(re.fullmatch(route[1], path) for path in set(PATHS) - set(ways)), where
 
 
 @every_dashboard

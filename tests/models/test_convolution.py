@@ -95,7 +95,7 @@ def test_word_is_seen_within_the_reach_and_not_beyond(cycle: int, reach: int) ->
     other[:, word] += 1
     changed = (encoder(other, mask) != encoder(embeddings, mask)).any(-1)[0]
     seen = changed.nonzero().flatten().tolist()
-    assert encoder.reach(9) == reach
+    assert encoder.sight(9) == reach
     assert seen == list(range(word - reach, word + reach + 1))
 
 
@@ -119,7 +119,7 @@ def test_neighbours_alone_need_a_layer_a_word_and_doubling_gaps_their_logarithm(
 
 def test_shipped_sizes_see_21_words_to_each_side() -> None:
     encoder = CNNEncoder(CNNConfig())
-    assert encoder.reach(encoder.config.num_layers) == 21
+    assert encoder.sight(encoder.config.num_layers) == 21
 
 
 def test_depth_is_the_stack_whatever_the_length() -> None:

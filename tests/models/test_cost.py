@@ -27,12 +27,12 @@ DEPTHS = {
     "minilm": (6, 6),
 }
 PATHS = {
-    "rnn": (2, 129),
-    "gru": (2, 129),
-    "lstm": (2, 129),
-    "bilstm": (2, 129),
-    "mingru": (4, 131),
-    "mamba": (4, 131),
+    "rnn": (1, 128),
+    "gru": (1, 128),
+    "lstm": (1, 128),
+    "bilstm": (1, 128),
+    "mingru": (1, 119),  # four layers, each with three words skipped, and the other 115 in turn
+    "mamba": (1, 119),
     "cnn": (1, 55),
     "fnn": (1, 1),
     "transformer": (1, 1),

@@ -54,6 +54,9 @@ class BagEncoder(Encoder):
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return 1
 
+    def reach(self) -> tuple[int | None, ...]:
+        return (0,)
+
     def longest_path(self, length: int) -> int:
         return 1
 
@@ -131,3 +134,4 @@ def test_api_lists_a_new_architecture(weights: Path, bag: ModelFolder) -> None:
     assert listed["architecture"] == "bag"
     assert listed["parameters"] == {"embedding": 36 * 8, "encoder": 8 * 4 + 4, "head": 8 * 2 + 2}
     assert (listed["sequential_depth"], listed["longest_path"], listed["window"]) == (1, 1, None)
+    assert (listed["reach"], listed["stride"]) == ([0], 0)

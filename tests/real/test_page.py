@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from models.registry import ARCHITECTURES
 from tests.launch import ROOT, Service, eventually
 from tests.real.browser import chromium, watched
 from tests.service.http import TIMEOUT_SECONDS, get, post, sample
@@ -127,15 +128,38 @@ def test_path_between_two_words_is_what_the_cards_say(page: Page) -> None:
         )
         for figure in page.locator("#path figure").all()
     }
-    # Steps, and the arcs drawn: a recurrence walks the seven words, then goes up its layers.
+    # Steps, and the arcs drawn: a recurrence's first step reads the first word where it stands.
     assert found == {
-        "mingru": ("11", 7),
-        "lstm": ("9", 7),
+        "lstm": ("8", 7),
+        "mingru": ("3", 3),
         "cnn": ("3", 3),
         "transformer": ("1", 1),
     }
     page.locator("#path").get_by_role("button", name="happy.").click()
     expect(page.locator("#path-sub")).to_have_text("From “is” to “happy”, 1 word on")
+
+
+def test_path_is_exact_at_every_distance(page: Page, service: Service) -> None:
+    for card in get(service, "/v1/models").json()["models"]:
+        told = page.evaluate(
+            "async ([card, most]) => { const { way } = await import('/web/path.js');"
+            " return Array.from({ length: most }, (_, at) => way(card, at + 1).number); }",
+            [card, 60],
+        )
+        architecture = ARCHITECTURES[card["architecture"]]
+        encoder = architecture.encoder(architecture.config())
+        assert told == [encoder.path(distance) for distance in range(1, 61)], card["name"]
+
+
+def test_words_that_no_state_reads_together_are_told(page: Page) -> None:
+    page.get_by_label("Your text").fill(" ".join(f"word{n}" for n in range(30)))
+    words = page.locator("#path").get_by_role("button")
+    words.last.click()
+    words.first.click()
+    expect(page.locator("#path-sub")).to_contain_text("29 words on")
+    expect(page.locator('#path [data-kind="never"]')).to_contain_text(
+        "Never: after 9 layers a state has read no further than 21 words. cnn"
+    )
 
 
 def test_chart_gains_points_from_what_is_typed(page: Page) -> None:

@@ -14,7 +14,7 @@ from deploy.grafana.build.queries import JOB, MODELS, STAGE, rate, share
 REQUESTS = "lockstep_request_duration_seconds"
 BURN = "job_slo:lockstep_error_budget:burn"
 WINDOWS = ("5m", "30m", "1h", "6h", "3d")
-CLASSIFY = f'{MODELS}, route="/v1/classify", code="200"'
+VERDICTS = 'route=~"/v1/classify|/v2/models/.+/infer"'  # one pipeline, in two forms
 
 
 def build() -> dashboard.Dashboard:
@@ -41,11 +41,11 @@ def _at_a_glance() -> list[Item]:
         return number(About(title, text, unit, 4), Query(query, title), steps)
 
     rate5m = f'job_model_route_code:{REQUESTS}_count:rate5m{{{JOB}, route=~"/v1/.+|/v2/.+"}}'
-    slowest = f'job_model_route:{REQUESTS}:p99_rate5m{{{JOB}, route="/v1/classify"}}'
+    slowest = f"job_model_route:{REQUESTS}:p99_rate5m{{{JOB}, {VERDICTS}}}"
     return [
         row("Now"),
         glance("Requests", "To the API, over 5 minutes.", "reqps", f"sum({rate5m})"),
-        glance("p99, slowest model", "Of the classify requests answered.", "s", f"max({slowest})"),
+        glance("p99, slowest model", "Of the verdicts answered.", "s", f"max({slowest})"),
         glance(
             "In flight",
             "Admitted and not answered; LOCKSTEP_MAX_IN_FLIGHT is the most.",
@@ -111,18 +111,20 @@ def _requests() -> list[Item]:
 
 def _latency() -> list[Item]:
     stages = share(rate(f"{STAGE}_sum"), rate(f"{STAGE}_count"), "stage")
+    answered = f'{MODELS}, {VERDICTS}, code="200"'
     return [
         row("Latency"),
         lines(
             About(
                 "Classify: 50th, 95th and 99th percentile",
-                "Of the requests answered with 200, interpolated between a histogram's bounds.",
+                "Of the verdicts answered with 200, by either API, interpolated between a "
+                "histogram's bounds.",
                 "s",
             ),
             *(
                 Query(
-                    f'job_model_route:{REQUESTS}:{name}_rate5m{{{MODELS}, route="/v1/classify"}}',
-                    f"{{{{model}}}} {name}",
+                    f"job_model_route:{REQUESTS}:{name}_rate5m{{{MODELS}, {VERDICTS}}}",
+                    f"{{{{model}}}} {name} {{{{route}}}}",
                 )
                 for name in ("p50", "p95", "p99")
             ),
@@ -139,7 +141,7 @@ def _latency() -> list[Item]:
         ),
         distribution(
             About("Classify: all of them", "Answers a second, by how long they took.", "s"),
-            f"sum by (le) ({rate(f'{REQUESTS}_bucket', of=CLASSIFY)})",
+            f"sum by (le) ({rate(f'{REQUESTS}_bucket', of=answered)})",
         ),
     ]
 
