@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import replace
 
-from cli.common import add_json_option, add_weights_option
+from cli.common import add_json_option, add_to_card, add_weights_option, progress
 
 EXAMPLE = "lockstep evaluate lstm --data sst2/dev.tsv --data imdb/dev.jsonl.gz"
 
@@ -35,14 +35,18 @@ def run(arguments: argparse.Namespace) -> int:
     sets = [read(source) for source in arguments.data]  # a bad file is found before an hour's work
     folder, predictor = load_predictor(arguments.weights, arguments.model, "auto")
     halved = in_bfloat16(predictor)
-    accuracy = dict(folder.card.get("accuracy", {}))
+    runs = max(len(predictor.classifier.encoder.schedules), 1) * (2 if halved else 1)
+    found = {}
     for data in sets:
-        evaluation = evaluate(predictor, data, halved)
+        with progress(len(data.rows) * runs, "texts") as tell:
+            heard = replace(predictor, tell=tell)
+            evaluation = evaluate(heard, data, halved and replace(halved, tell=tell))
         if not arguments.json:
             print(evaluation.table(), flush=True)
-        accuracy[data.name] = evaluation.to_dict() | {"command": arguments.command}
+        found[data.name] = evaluation.to_dict() | {"command": arguments.command}
     if arguments.json:
-        print(json.dumps({data.name: accuracy[data.name] for data in sets}))
+        print(json.dumps(found))
     if not arguments.no_write:
-        folders.write(replace(folder, card=folder.card | {"accuracy": accuracy}))
+        earlier = folders.read(folder.path).card.get("accuracy", {})
+        add_to_card(folder, accuracy=earlier | found)
     return 0

@@ -21,7 +21,8 @@ from service.api.openapi.examples import (
 
 # Of a card, what the document's schema lists; cards say more than an example need.
 CARD = ("name", "architecture", "parameters", "length", "flops_per_token", "sequential_depth")
-CARD += ("longest_path", "schedules", "window", "labels", "temperature", "licence", "sha256")
+CARD += ("longest_path", "reach", "stride", "schedules", "window", "labels", "temperature")
+CARD += ("licence", "sha256")
 SCRAPED = "lockstep_model_forward_seconds_total"
 WARM = 20  # requests of each kind before the one that is shown
 

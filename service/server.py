@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
+import multiprocessing
 import os
 import shutil
 import signal
@@ -34,9 +35,12 @@ from models.tokenizer import Tokenizer
 from service.api.app import METRICS_FOLDER, create_app
 from service.api.catalogue import Catalogue, check_shadows, default_model
 from service.api.protocol import BoundedProtocol, allow_open_files
+from service.engine import decisions
+from service.engine.activity import Activity
 from service.engine.heartbeat import Heartbeat
 from service.engine.lifeline import end_forks_with_this_process
-from service.engine.placement import place, share_threads
+from service.engine.placement import place
+from service.engine.signals import StopSignals, deaf_children
 from service.engine.supervisor import Charge, Supervisor
 from service.engine.worker import Unused, WorkerAPI, WorkerOptions, heartbeat_path, socket_path
 from service.observe import logs, metrics, tracing
@@ -57,6 +61,15 @@ def serve(settings: Settings) -> int:
         ValueError: a setting can't work with what is served.
         OSError: the port is taken, or a worker couldn't start.
     """
+    signals = StopSignals()
+    try:
+        return _serve(settings, signals)
+    except KeyboardInterrupt:
+        logger.info("told to stop before anything was served")
+        return 0
+
+
+def _serve(settings: Settings, signals: StopSignals) -> int:
     tracing.check(os.environ)
     logs.configure(settings.log_level, settings.log_format)
     allow_open_files(settings.max_connections)
@@ -68,7 +81,7 @@ def serve(settings: Settings) -> int:
     )
     check_shadows(settings.shadow, found)
     with runtime_folder(settings.runtime_dir) as runtime:
-        server = LockstepServer(settings, catalogue, runtime)
+        server = LockstepServer(settings, catalogue, runtime, signals)
         try:
             server.run(
                 host=settings.host,
@@ -82,10 +95,12 @@ def serve(settings: Settings) -> int:
                 lifespan="on",
                 http=partial(BoundedProtocol, settings),
             )
-        except KeyboardInterrupt:
-            logger.info("told to stop before anything was served")
         except SystemExit as stop:  # uvicorn's way to say that it can't listen, after its log did
             raise OSError(f"can't listen on {settings.host}:{settings.port} ({stop})") from stop
+        finally:
+            # A start that came to nothing: LitServe ends nobody, and who exits waits for all.
+            for child in multiprocessing.active_children():
+                child.kill()
     return 1 if server.failed else 0
 
 
@@ -110,14 +125,20 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
     Overrides what version 0.2.19, which is pinned, does in these methods.
     """
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, runtime: Path) -> None:
-        self._devices = place(settings.device, settings.workers)
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, runtime: Path, signals: StopSignals
+    ) -> None:
+        cores = settings.threads or len(os.sched_getaffinity(0))
+        self._devices = place(settings.device, settings.workers, cores)
         workers = len(self._devices)
+        decisions.forget(runtime)
+        self._activity = Activity(runtime, workers)
         options = WorkerOptions(
             weights=settings.weights.absolute(),
             models=tuple(catalogue.folders),
             dtype=settings.dtype,
-            threads=share_threads(settings.threads or len(os.sched_getaffinity(0)), workers),
+            workers=workers,
+            threads=cores,
             fewer_threads=settings.threads is None,
             max_batch_tokens=settings.max_batch_tokens,
             sockets=runtime,
@@ -132,7 +153,7 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
             disable_openapi_url=True,
         )
         sockets = [socket_path(runtime, worker) for worker in range(workers)]
-        self.app = create_app(settings, catalogue, sockets, runtime)
+        self.app = create_app(settings, catalogue, sockets, runtime, self._activity)
         self.uvicorn_graceful_timeout = settings.drain_timeout_ms // 1000
         self.failed = False
         self._settings, self._runtime = settings, runtime
@@ -140,6 +161,8 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
         self._api: dict[int, BaseProcess] = {}
         self._charges: list[Charge] = []
         self._supervisor = Supervisor(self._charges, settings.stuck_seconds)
+        self._signals = signals
+        signals.before = self._supervisor.stop
 
     def _inference_workers_config_for_api(self, api_path: str) -> list[list[str]]:
         """A device a worker."""
@@ -155,29 +178,14 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
             lit_api.api_path for lit_api in self.litapi_connector
         )
         self._transport = Unused()
-        self._install_stop_handler()
         return self._transport
-
-    def _install_stop_handler(self) -> None:
-        """SIGTERM and SIGINT end ``run`` as Ctrl-C does: in-flight requests finish first."""
-        owner = os.getpid()
-
-        def stop(signum: int, frame: Any) -> None:
-            if os.getpid() != owner:  # an API process, after uvicorn has drained it
-                raise SystemExit(0)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_IGN)
-            self._supervisor.stop()
-            raise KeyboardInterrupt
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
 
     def launch_inference_worker(self, lit_api: WorkerAPI) -> list[BaseProcess]:
         """Every worker, each with a heartbeat."""
         for worker in range(len(self._devices)):
             launch = partial(self._launch_worker, lit_api, worker)
-            self._charges.append(Charge(f"worker {worker}", launch, *launch(0)))
+            with self._signals.held():
+                self._charges.append(Charge(f"worker {worker}", launch, *launch(0)))
         return [charge.process for charge in self._charges]
 
     def _launch_worker(
@@ -185,24 +193,21 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
     ) -> tuple[BaseProcess, Heartbeat]:
         path = heartbeat_path(self._runtime, worker)
         path.unlink(missing_ok=True)  # the one before may be in its last beats
+        self._activity.end(worker)
         heartbeat = Heartbeat(path)
         lit_api.options = replace(lit_api.options, replaces=replaces)
-        process: BaseProcess = self.launch_single_inference_worker(lit_api, worker)
+        with deaf_children():
+            process: BaseProcess = self.launch_single_inference_worker(lit_api, worker)
         if worker < len(self.inference_workers):  # LitServe's list, which ends them
             self.inference_workers[worker] = process
         return process, heartbeat
 
     def verify_worker_status(self) -> None:
         """Waits for the first worker that is ready; one that ended is an error."""
-        try:
-            while not any(charge.heartbeat.count for charge in self._charges):
-                if any(charge.process.exitcode is not None for charge in self._charges):
-                    raise ChildProcessError("a worker couldn't start; its own message is above")
-                time.sleep(0.02)
-        except BaseException:  # a signal's too: LitServe ends nobody from here
-            for charge in self._charges:
-                charge.process.kill()
-            raise
+        while not any(charge.heartbeat.count for charge in self._charges):
+            if any(charge.process.exitcode is not None for charge in self._charges):
+                raise ChildProcessError("a worker couldn't start; its own message is above")
+            time.sleep(0.02)
 
     def _start_server(
         self,
@@ -229,15 +234,16 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
             return self._api[number], heartbeat
 
         for number in range(processes):
-            self._charges.append(
-                Charge(
-                    f"API process {number}",
-                    partial(launch, number),
-                    *launch(number, 0),
-                    dies_young=self._give_up,
-                    died=partial(metrics.forget_process, self._runtime / METRICS_FOLDER),
+            with self._signals.held():
+                self._charges.append(
+                    Charge(
+                        f"API process {number}",
+                        partial(launch, number),
+                        *launch(number, 0),
+                        dies_young=self._give_up,
+                        died=partial(metrics.forget_process, self._runtime / METRICS_FOLDER),
+                    )
                 )
-            )
         return self._api
 
     def _start_worker_monitoring(self, *unused: Any) -> None:

@@ -77,6 +77,40 @@ def test_labels_in_bfloat16_are_those_of_float32(name: str) -> None:
     assert f"| `{name}` | {shares[0]:.2%} | {shares[1]:.2%} |" in page
 
 
+@pytest.mark.parametrize("name", CARDS)
+def test_score_is_a_probability(name: str) -> None:
+    accuracy = CARDS[name].card["accuracy"]
+    assert accuracy["sst2/dev"]["calibration_error"] <= 0.05
+    assert accuracy["imdb/dev"]["calibration_error"] <= 0.03
+    assert all(scores["calibration_noise"] > 0 for scores in accuracy.values())
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_schedules_agree_on_every_row(name: str) -> None:
+    card = CARDS[name].card
+    two = len(card["cost"].get("schedules", {})) > 1
+    agreed = {scores.get("schedules_agree") for scores in card["accuracy"].values()}
+    assert agreed == ({1.0} if two else {None})
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_encoder_of_another_size_says_why(name: str) -> None:
+    card = CARDS[name].card
+    matched = abs(card["cost"]["parameters"]["encoder"] / 2.5e6 - 1) <= 0.05
+    assert matched or "10.8 million" in card["size"]
+    assert not (matched and "size" in card)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_card_says_what_was_tried_and_how_fast_it_trains(name: str) -> None:
+    card = CARDS[name].card
+    for one in card["tried"]:
+        assert one["command"].startswith("lockstep ")
+        assert one["command"] != card["training"]["command"]
+        assert set(one["accuracy"]) == {"sst2/dev", "imdb/dev"}
+    assert set(card["training_speed"]["cpu"]["tokens_per_second"]) == {"float32", "bfloat16"}
+
+
 def test_shipped_weights_are_small_and_hold_no_pickle() -> None:
     files = [path for path in SHIPPED_WEIGHTS.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 120_000_000

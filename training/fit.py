@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.trainer.states import TrainerStatus
 
 from training.data import DataError
 from training.planned import Planned
@@ -83,7 +87,8 @@ def fit(module: Planned, folder: Path, precision: str) -> FitReport:
     with warnings.catch_warnings():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
-        trainer.fit(module, ckpt_path=last if last.exists() else None, weights_only=True)
+        with _as_a_program(trainer):
+            trainer.fit(module, ckpt_path=last if last.exists() else None, weights_only=True)
     module.cpu()
     best = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
@@ -95,6 +100,18 @@ def fit(module: Planned, folder: Path, precision: str) -> FitReport:
         stopped_early=stopper.stopped_epoch > 0,
         precision=precision,
     )
+
+
+@contextmanager
+def _as_a_program(trainer: lightning.Trainer) -> Iterator[None]:
+    """Bars go to standard error, and Ctrl-C stays what it is: Lightning exits with 1 instead."""
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except SystemExit:
+        if trainer.state.status != TrainerStatus.INTERRUPTED:
+            raise
+        raise KeyboardInterrupt from None
 
 
 def claim(folder: Path, identity: dict[str, Any]) -> None:

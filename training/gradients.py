@@ -7,7 +7,7 @@ the state beside it. The gradient of a single state can't be made up for.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,11 @@ class Influence:
             "norms": [float(f"{norm:.4g}") for norm in self.norms],
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Influence:
+        """The inverse of ``to_dict``, but for what was rounded away."""
+        return cls(values["texts"], tuple(values["norms"]))
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -61,7 +66,7 @@ class Agreement:
     Attributes:
         words: those before the verb.
         shares: each word's share of the sum of their gradient norms.
-        steps: from the subject to the verb, along the words and through the layers.
+        steps: the fewest after which the state at the verb has read the subject.
     """
 
     words: tuple[str, ...]
@@ -75,6 +80,11 @@ class Agreement:
     def to_dict(self) -> dict[str, Any]:
         shares = (round(share, 4) for share in self.shares)
         return {"words": list(self.words), "shares": list(shares), "steps": self.steps}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Agreement:
+        """The inverse of ``to_dict``, but for what was rounded away."""
+        return cls(tuple(values["words"]), tuple(values["shares"]), values["steps"])
 
 
 def measure_influence(predictor: Predictor, rows: Sequence[Row], length: int = LENGTH) -> Influence:

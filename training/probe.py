@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,20 @@ class Forgetting:
             "filler_alone": dict(zip(keys[1:], alone, strict=True)),
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Forgetting:
+        """The inverse of ``to_dict``, but for what was rounded away."""
+        return cls(
+            rows=values["rows"],
+            chance=values["chance"],
+            counts=tuple(map(int, values["appended"])),
+            appended=tuple(values["appended"].values()),
+            prepended=tuple(values["prepended"].values()),
+            filler_alone=tuple(
+                Verdict(one["label"], one["score"], {}) for one in values["filler_alone"].values()
+            ),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -72,12 +86,14 @@ class Probe:
 
     Attributes:
         model: its name.
+        sha256: of its weights.
         architecture: a key of the registry.
         pooling: how it makes one vector of its hidden states.
         variant: whether that isn't its architecture's own way.
     """
 
     model: str
+    sha256: str
     architecture: str
     pooling: Pooling
     variant: bool
@@ -88,6 +104,7 @@ class Probe:
     def to_dict(self) -> dict[str, Any]:
         return {
             "model": self.model,
+            "sha256": self.sha256,
             "architecture": self.architecture,
             "pooling": self.pooling,
             "variant": self.variant,
@@ -96,6 +113,20 @@ class Probe:
             "influence": self.influence.to_dict(),
             "agreement": self.agreement.to_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Probe:
+        """The inverse of ``to_dict``, but for what was rounded away."""
+        return cls(
+            model=values["model"],
+            sha256=values["sha256"],
+            architecture=values["architecture"],
+            pooling=values["pooling"],
+            variant=values["variant"],
+            forgetting=Forgetting.from_dict(values["forgetting"]),
+            influence=Influence.from_dict(values["influence"]),
+            agreement=Agreement.from_dict(values["agreement"]),
+        )
 
 
 def draw(rows: Sequence[Row], count: int) -> list[Row]:
@@ -130,9 +161,14 @@ def measure_forgetting(
     truth = [label_index(row.label, config.labels) for row in rows]
     texts = [tokens.ids for tokens in tokenizer.encode([row.text for row in rows])]
 
+    known: dict[tuple[int, ...], list[float]] = {}  # past its window a model reads the same again
+
     def logits(long: list[list[int]]) -> list[list[float]]:
         window = config.max_length
-        return predictor.logits(long if window is None else [truncate(t, window) for t in long])
+        read = [tuple(t if window is None else truncate(t, window)) for t in long]
+        unread = [ids for ids in dict.fromkeys(read) if ids not in known]
+        known.update(zip(unread, predictor.logits(unread), strict=True))
+        return [known[ids] for ids in read]
 
     def accuracy(long: list[list[int]]) -> float:
         right = [row.index(max(row)) == t for row, t in zip(logits(long), truth, strict=True)]

@@ -83,3 +83,9 @@ RECIPES: dict[str, Recipe] = {
     # Attention diverges at the recurrences' rate.
     "transformer": Recipe(learning_rate=4e-4),
 }
+
+# Why an encoder hasn't 2.5 million parameters as the others have, for its card.
+OTHER_SIZES = {
+    "minilm": "its encoder has 10.8 million parameters, not the others' 2.5: its sizes are those "
+    "of the pretrained one that it starts from"
+}

@@ -33,7 +33,7 @@ class Classify:
         exchange: Exchange = request.scope["exchange"]
         stamps = Stamps(received=now())
         exchange.began = stamps.received
-        asked = parse_classify(body)
+        asked = parse_classify(body, self._settings.max_inputs)
         inferred = await self._answering.answer(request, asked, stamps)
         return Response(
             msgspec.json.encode(

@@ -64,7 +64,7 @@ class Compare:
     async def _answer(self, request: Request, body: bytes) -> Response:
         exchange: Exchange = request.scope["exchange"]
         received = exchange.began = now()
-        asked = parse_compare(body)
+        asked = parse_compare(body, self._settings.max_inputs)
         self._inference.check_count(asked.inputs)
         folders = self._folders(asked)
         baseline = self._baseline(asked, folders)

@@ -23,6 +23,9 @@ _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 # A body of 8 MB has room for millions of faults, and naming them took minutes and gigabytes.
 MOST_FAULTS = 100  # named in one answer
 LONGEST_NAME = 100  # characters of a field's name that an answer repeats
+# Far more than any request needs. Each costs a microsecond to parse, and some hundred bytes.
+MOST_VALUES = 50_000
+VALUES_OF_A_TEXT = 2  # itself, and under /v2 a list of its own
 
 Request = TypeVar("Request", bound=BaseModel)
 
@@ -84,23 +87,31 @@ _classify = TypeAdapter(ClassifyRequest)
 _compare = TypeAdapter(CompareRequest)
 
 
-def parse_classify(body: bytes) -> ClassifyRequest:
-    """Bytes to a valid request. Raises NotJSON or Invalid."""
-    return parse(_classify, body)
+def parse_classify(body: bytes, max_inputs: int) -> ClassifyRequest:
+    """Bytes to a valid request, of ``max_inputs`` texts or few more. Raises NotJSON or Invalid."""
+    return parse(_classify, body, max_inputs)
 
 
-def parse_compare(body: bytes) -> CompareRequest:
-    """Bytes to a valid request. Raises NotJSON or Invalid."""
-    return parse(_compare, body)
+def parse_compare(body: bytes, max_inputs: int) -> CompareRequest:
+    """Bytes to a valid request, of ``max_inputs`` texts or few more. Raises NotJSON or Invalid."""
+    return parse(_compare, body, max_inputs)
 
 
-def parse(adapter: TypeAdapter[Request], body: bytes) -> Request:
+def parse(adapter: TypeAdapter[Request], body: bytes, max_inputs: int) -> Request:
     """Bytes to a valid request.
+
+    Args:
+        adapter: of what they must be.
+        body: the bytes.
+        max_inputs: most texts of a request; those that are a few more are for others to refuse.
 
     Raises:
         NotJSON: they can't be parsed.
         Invalid: they can, and say something that isn't allowed.
     """
+    most = MOST_VALUES + VALUES_OF_A_TEXT * max_inputs
+    if has_more_values(body, most):
+        raise Invalid(f"the body has more than {most} values; no request needs as many")
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
@@ -110,6 +121,22 @@ def parse(adapter: TypeAdapter[Request], body: bytes) -> Request:
         if problems[0]["type"] == "json_invalid":
             raise NotJSON(problems[0]["msg"]) from None
         raise invalid([(_short(problem["loc"]), problem["msg"]) for problem in problems]) from None
+
+
+def has_more_values(body: bytes, most: int) -> bool:
+    """Whether JSON has more values than ``most``, found without parsing it.
+
+    What is counted is commas and opening brackets outside of texts: one for each value but the
+    outermost, and one more for each empty list or object. Of what isn't JSON the answer says
+    nothing.
+    """
+    if len(body) <= most:
+        return False
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    quotes = 4 * most + 3  # more than so many values have, were each a text under a key
+    parts = unescaped.split(b'"', quotes)  # outside of a text, inside of one, outside, …
+    outside = b"".join(parts[::2])
+    return len(parts) > quotes or sum(map(outside.count, (b",", b"[", b"{"))) > most
 
 
 def _short(place: tuple[str | int, ...]) -> tuple[str | int, ...]:

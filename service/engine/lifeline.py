@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 import time
@@ -13,9 +14,11 @@ def end_with_parent(parent: int | None = None) -> None:
     """Ends this process, at once and whatever it is doing, when its parent is gone.
 
     Args:
-        parent: process id to watch; the present parent's unless given.
+        parent: process id to watch; unless given, that of who started it by multiprocessing, which
+            may be gone already.
     """
-    watched = os.getppid() if parent is None else parent
+    starter = multiprocessing.parent_process()
+    watched = parent or (starter.pid if starter else None) or os.getppid()
 
     def watch() -> None:
         while os.getppid() == watched:

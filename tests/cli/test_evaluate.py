@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from cli import evaluate
 from cli.main import main
 from tests.small import write_model
 
@@ -57,3 +60,21 @@ def test_evaluate_refuses_labels_the_model_doesnt_know(
     Path(data).write_text("text,label\nfine,positive\n")
     assert main(["evaluate", "lstm", f"--data={data}", f"--weights={weights}"]) == 2
     assert "label is 'positive'; the model's labels are ham, spam, eggs" in capsys.readouterr().err
+
+
+def test_evaluate_counts_every_text_under_every_way_it_is_run(
+    weights: Path, data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(weights, "mingru", architecture="mingru")
+    bars: list[tuple[int, list[int]]] = []
+
+    @contextmanager
+    def counted(total: int, unit: str) -> Iterator[Callable[[int], object]]:
+        bars.append((total, []))
+        yield bars[-1][1].append
+
+    monkeypatch.setattr(evaluate, "progress", counted)
+    assert main(["evaluate", "mingru", f"--data={data}", f"--weights={weights}"]) == 0
+    ((total, told),) = bars
+    assert total in (4, 8)  # two texts, two schedules, and bfloat16 where there is any
+    assert sum(told) == total

@@ -78,6 +78,17 @@ def test_interrupt_ends_with_130_and_a_line(
     assert capsys.readouterr().err == "lockstep models: interrupted\n"
 
 
+def test_interrupt_while_a_verb_is_imported_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(name: str) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib, "import_module", interrupted)
+    assert main(["models"]) == 130
+    assert capsys.readouterr().err == "lockstep models: interrupted\n"
+
+
 def test_reader_that_had_enough_is_no_traceback() -> None:
     lines = f"{shlex.join([*LOCKSTEP, 'models', '--json'])} | head -c 10"
     done = subprocess.run(["bash", "-c", lines], cwd=WEIGHTS.parent, capture_output=True)

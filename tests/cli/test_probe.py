@@ -4,14 +4,17 @@ import argparse
 import json
 import re
 import shlex
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli import probe
-from cli.main import main
+from cli.common import add_to_card
+from cli.main import INTERRUPTED, main
 from models import folder as folders
 from models import registry
 from models.lstm import LSTMEncoder
@@ -25,7 +28,7 @@ from tests.small import (
     write_model,
 )
 from training import plots
-from training.probe import FILLER_COUNTS
+from training.probe import FILLER_COUNTS, Probe
 
 FILES = [
     *(
@@ -119,6 +122,90 @@ def test_probe_can_leave_the_cards_alone(weights: Path, words: list[str]) -> Non
     before = card(weights, "lstm"), card(weights, "other")
     assert main([*words, "--no-write"]) == 0
     assert (card(weights, "lstm"), card(weights, "other")) == before
+
+
+@pytest.fixture
+def elsewhere(weights: Path, tmp_path: Path) -> Path:
+    """A model outside the folder of those that are served."""
+    shutil.copytree(weights / "wordpiece", tmp_path / "last" / "wordpiece")
+    return write_model(tmp_path / "last", "lstm-last", seed=7).path
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_probe_takes_a_model_by_its_folder(
+    weights: Path, tmp_path: Path, words: list[str], elsewhere: Path
+) -> None:
+    assert main([*words[:2], str(elsewhere), *words[2:]]) == 0
+    measured = json.loads((tmp_path / "out" / "probe.json").read_text())
+    assert [model["model"] for model in measured["models"]] == ["lstm", "lstm-last", "other"]
+    assert json.loads((elsewhere / "card.json").read_text())["memory"]["rows"] == 4
+    assert not (weights / "lstm-last").exists()
+
+
+def test_probe_refuses_two_models_of_one_name(
+    words: list[str], elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.move(elsewhere, elsewhere.parent / "lstm")
+    assert main([*words[:2], str(elsewhere.parent / "lstm"), *words[2:]]) == 2
+    assert "two models are named lstm: " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_probe_takes_what_it_measured_before(
+    weights: Path, tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(words) == 0
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    cards = card(weights, "lstm"), card(weights, "other")
+    capsys.readouterr()
+    assert main(words) == 0
+    assert capsys.readouterr().err == ""
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+    assert (card(weights, "lstm"), card(weights, "other")) == cards
+
+    write_model(weights, seed=5)  # trained anew
+    assert main(words) == 0
+    assert capsys.readouterr().err == "lstm: gradients\nlstm: accuracy amid filler\n"
+    assert "memory_horizon" in json.loads(card(weights, "lstm"))
+    for more in (["--restart"], ["--rows", "3"], ["--filler", "is a film"]):
+        assert main([*words, *more]) == 0
+        assert "other: gradients" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_probe_that_was_stopped_goes_on(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure = probe._measure
+
+    def stop_at_the_second(folder: folders.ModelFolder, *more: Any) -> Probe:
+        if folder.name == "other":
+            raise KeyboardInterrupt
+        return measure(folder, *more)
+
+    monkeypatch.setattr(probe, "_measure", stop_at_the_second)
+    assert main(words) == INTERRUPTED
+    monkeypatch.setattr(probe, "_measure", measure)
+    capsys.readouterr()
+    assert main(words) == 0
+    assert capsys.readouterr().err == "other: gradients\nother: accuracy amid filler\n"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_probe_leaves_what_a_card_got_meanwhile(
+    weights: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = probe._measure
+
+    def slowly(folder: folders.ModelFolder, *more: Any) -> Probe:
+        add_to_card(folder, accuracy={"a/b": {"rows": 2}})  # as another command would
+        return measure(folder, *more)
+
+    monkeypatch.setattr(probe, "_measure", slowly)
+    assert main(words) == 0
+    assert json.loads(card(weights, "lstm"))["accuracy"] == {"a/b": {"rows": 2}}
+    assert "memory" in json.loads(card(weights, "lstm"))
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
+import signal
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +19,7 @@ from cli.main import main
 from cli.train import model_name, share_wordpiece, weighted_source
 from models.checkpoint import load_predictor
 from tests.training.test_run import write_rows
+from training.fitting import Fitting
 from training.recipes import RECIPES, Recipe
 
 
@@ -87,7 +92,35 @@ def test_train_goes_on_only_with_the_same_run(
     assert main([*command, "--passes=1"]) == 0
     assert main([*command, "--passes=2"]) == 2
     assert "--restart" in capsys.readouterr().err
-    assert main([*command, "--passes=2", "--restart"]) == 0
+    assert main([*command, "--passes=2", "--restart", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)  # and no bar among it
+    assert told["path"] == str(weights / "lstm")
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[Any]:
+    """How Ctrl-C is heard, also where the tests were started without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupted_training_ends_with_130_and_goes_on(
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ctrl_c: Any,
+) -> None:
+    data = write_rows(tmp_path / "own" / "train.csv", count=30)
+    command = ["train", "lstm", f"--data={data}", f"--weights={weights}", "--precision=float32"]
+    command += [f"--work={tmp_path / 'work'}", "--passes=2", "--slices=2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Fitting, "on_validation_end", lambda _: signal.raise_signal(signal.SIGINT))
+        assert main(command) == 130
+    assert signal.getsignal(signal.SIGINT) is ctrl_c
+    assert capsys.readouterr().err.endswith("lockstep train: interrupted\n")
+    assert main(command) == 0
 
 
 def test_only_minilm_starts_from_pretrained_weights(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -16,7 +18,7 @@ import psutil
 import pytest
 
 from tests.launch import Service, eventually
-from tests.service.http import get, post
+from tests.service.http import get, post, post_raw
 from tests.service.raw import FINE, HEAD, connect
 
 pytestmark = pytest.mark.real
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.real
 CLIENTS = (8, 1, 1)  # of each round: how much is kept after the first follows from chance
 SILENT = 100
 WAIT_SECONDS = 200  # tells an answer from a hang, on a machine however slow
+HANG_SECONDS = 10  # for one who sends nothing hostile
 MEGABYTE = 2**20
 # From the second round to the last: what the allocator may keep of what was let go. A body that is
 # held, or a series that is made of what a client sends, would be more each round.
@@ -33,6 +36,8 @@ MOST_PEAK = 1500 * MEGABYTE  # 8 clients at 8 MB bodies: each a body, its texts 
 NESTED = b"[" * 100_000
 BODIES: dict[str, bytes] = {
     "ones": b'{"inputs": [' + b"1," * 3_900_000 + b"1]}",
+    "empty lists": b'{"inputs": [' + b"[]," * 2_600_000 + b"[]]}",
+    "lists in lists": b'{"inputs": [' + b",".join([b"[" * 100 + b"]" * 100] * 39_000) + b"]}",
     "unknown keys": json.dumps({f"k{n}": 1 for n in range(300_000)}).encode(),
     "one key": json.dumps({"k" * 7_000_000: 1, "inputs": "fine"}).encode(),
     "equal keys": b'{"inputs": "fine"' + b', "model": "x"' * 500_000 + b"}",
@@ -122,6 +127,28 @@ def statuses(service: Service, number: int, clients: int) -> Counter[int]:
             return Counter(pool.map(lambda ask: ask(), asked))
 
 
+@contextmanager
+def bystander(service: Service) -> Iterator[list[float]]:
+    """Seconds that each of somebody else's requests takes, one after another."""
+    waits: list[float] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            began = time.monotonic()
+            assert get(service, "/health/live").status_code == 200
+            waits.append(time.monotonic() - began)
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield waits
+    finally:
+        over.set()
+        thread.join()
+
+
 def throw(service: Service) -> None:
     """What is no request, and connections whose clients go away or say nothing."""
     with ExitStack() as stack:
@@ -155,6 +182,16 @@ def test_service_withstands_an_attack(service: Service) -> None:
     assert strangers(service) == [], "it calls somebody"
     series = get(service, "/metrics").text.count("\n")
     assert series < 2000, "what clients send makes series"
+
+
+@pytest.mark.parametrize("name", ["empty lists", "lists in lists"])
+def test_bodies_that_are_slow_to_parse_hold_up_nobody(service: Service, name: str) -> None:
+    """Parsed, each held its process for seconds, and the next one followed at once."""
+    with bystander(service) as waits, ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda body: post_raw(service, body), [BODIES[name]] * 16))
+    assert {answer.status_code for answer in told} == {422}
+    assert waits
+    assert max(waits) < HANG_SECONDS, waits
 
 
 def test_no_fault_of_ours_is_in_its_log(service: Service) -> None:

@@ -38,7 +38,7 @@ class Site:
     """The network with what runs on it."""
 
     def __init__(self, network: Network, folder: Path) -> None:
-        serve = ("--models", ",".join(MODELS), "--log-requests", "false")
+        serve = ("--models", ",".join(MODELS), "--workers", "1", "--log-requests", "false")
         self.network = network
         self.replicas = [Replica(network, one, folder / one, *serve) for one in REPLICAS]
         self.balancer = Balancer(network, "balancer", folder / "balancer")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from cli.main import main
 
 HANG, RAISE, NOT_A_NUMBER, NO_MEMORY = "volcano", "tornado", "glacier", "meteor"
 NO_API = "FAULTY_API_PROCESSES"  # a variable: no API process gets as far as its first beat
+SLOW_SPAWN = "FAULTY_SPAWN"  # a variable: seconds before a child gets what it is started with
 
 
 def make_forwards_fail() -> None:
@@ -70,9 +72,26 @@ def make_api_processes_fail() -> None:
     app.beating = fail  # type: ignore[assignment, attr-defined]
 
 
+def make_spawning_slow(seconds: float) -> None:
+    """From the birth of a child on, which waits meanwhile for what this process has for it."""
+    import time
+    from multiprocessing import util
+
+    spawn = util.spawnv_passfds
+
+    def spawn_slowly(*arguments: Any) -> int:
+        pid = spawn(*arguments)
+        time.sleep(seconds)
+        return pid
+
+    util.spawnv_passfds = spawn_slowly  # type: ignore[assignment]
+
+
 if __name__ == "__mp_main__":
     make_forwards_fail()
 if __name__ == "__main__":
     if NO_API in os.environ:
         make_api_processes_fail()
+    if SLOW_SPAWN in os.environ:
+        make_spawning_slow(float(os.environ[SLOW_SPAWN]))
     sys.exit(main())

@@ -17,7 +17,7 @@ class Parent(Protocol):
 
 def processes(service: Parent) -> dict[int, str]:
     """Descendants of the service, by id, each with its command line."""
-    listing = subprocess.check_output(["ps", "-eo", "pid,ppid,args"], text=True)
+    listing = subprocess.check_output(["ps", "-ww", "-eo", "pid,ppid,args"], text=True)
     rows = [line.split(maxsplit=2) for line in listing.splitlines()[1:]]
     family, found = {service.pid}, dict[int, str]()
     for pid, parent, command in rows * 3:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -17,11 +18,12 @@ import pytest
 from models import folder as folders
 from service.settings import SHIPPED_WEIGHTS
 from tests.launch import LOCKSTEP, ROOT, Program, Service, eventually
-from tests.service.faulty import NO_API
+from tests.service.faulty import NO_API, SLOW_SPAWN
 from tests.service.http import TIMEOUT_SECONDS, post, problem, sample
 from tests.service.processes import api_pid, processes, worker_pid, worker_pids
 
 LOST_CODES = {"worker_lost", "not_ready"}
+START_SECONDS = 180  # until a worker's process is there, on a machine whose cores are all taken
 LONG_TEXT = "a wonderful and moving film " * 1500  # a forward long enough to be caught in
 
 
@@ -153,6 +155,53 @@ def test_sigterm_before_anything_is_served_ends_the_start(tmp_path: Path) -> Non
         assert "Traceback" not in starting.log.read_text()
     finally:
         starting.stop()
+
+
+def spawned(starting: Program) -> bool:
+    """Whether a worker's process is there."""
+    return any("spawn_main" in command for command in processes(starting).values())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_while_a_worker_is_born_leaves_it_nothing_to_complain_of(
+    own: Service, number: signal.Signals
+) -> None:
+    """It waits for what it is started with as the signal comes, to the whole group."""
+    own.command[own.command.index("cli.main")] = "tests.service.faulty"
+    own.env[SLOW_SPAWN] = "3"
+    own.launch()
+    try:
+        eventually(lambda: spawned(own), START_SECONDS)
+        time.sleep(1)  # until it can hear
+        os.killpg(own.pid, number)
+        assert own.process.wait(TIMEOUT_SECONDS) == 0
+        assert "Traceback" not in own.log.read_text()
+    finally:
+        own.stop()
+
+
+def test_signal_in_the_middle_of_a_start_is_waited_for(own: Service) -> None:
+    own.command[own.command.index("cli.main")] = "tests.service.faulty"
+    own.env[SLOW_SPAWN] = "3"
+    own.launch()
+    try:
+        eventually(lambda: spawned(own), START_SECONDS)
+        own.process.terminate()
+        assert own.process.wait(TIMEOUT_SECONDS) == 0
+        assert "Traceback" not in own.log.read_text()
+    finally:
+        own.stop()
+
+
+def test_parent_killed_during_the_start_leaves_nothing_behind(own: Service) -> None:
+    own.launch()
+    try:
+        eventually(lambda: spawned(own), START_SECONDS)
+        family = processes(own)
+        os.kill(own.pid, signal.SIGKILL)
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
+    finally:
+        own.stop()
 
 
 def start_and_fail(*arguments: str) -> str:

@@ -56,6 +56,9 @@ class Halving(Encoder):
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return length
 
+    def reach(self) -> tuple[int | None, ...]:
+        return (0,)
+
     def longest_path(self, length: int) -> int:
         return 10 * length
 

@@ -15,6 +15,7 @@ from training.probe import Forgetting, Probe
 COUNTS = (0, 4, 16)
 PROBE = Probe(
     model="lstm",
+    sha256="0",
     architecture="lstm",
     pooling="mean_max",
     variant=False,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,9 @@ class Span(Encoder):
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return 1
 
+    def reach(self) -> tuple[int | None, ...]:
+        return (SPAN - 1,)
+
     def longest_path(self, length: int) -> int:
         return 1
 
@@ -80,6 +84,19 @@ def test_forgetting_reads_a_long_text_as_the_service_cuts_it(weights: Path) -> N
     forgetting = measure_forgetting(toy(weights, max_length=6), ROWS, MASK, counts=(0, 100))
     assert forgetting.appended == (1.0, 0.5)  # [CLS] great film | [MASK] [MASK] [SEP]
     assert forgetting.prepended == (1.0, 1.0)  # [CLS] [MASK] [MASK] | great film [SEP]
+
+
+def test_forgetting_reads_no_window_twice(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[int, ...]] = []
+    logits = Predictor.logits
+
+    def counted(self: Predictor, windows: Sequence[Sequence[int]]) -> list[list[float]]:
+        read.extend(map(tuple, windows))
+        return logits(self, windows)
+
+    monkeypatch.setattr(Predictor, "logits", counted)
+    measure_forgetting(toy(weights, max_length=6), ROWS, MASK, counts=(0, 4, 100, 1000))
+    assert len(read) == len(set(read)) == 2 + 2 + 2 + 1  # bare, appended, prepended; masks alone
 
 
 def test_forgetting_equals_typing_the_filler(weights: Path) -> None:

@@ -86,7 +86,7 @@ def read_call(body: bytes, header: Sequence[str], model: str, most: int) -> Call
         sent, data = split(body, len(body) if length is None else length)
     except BinaryError as error:
         raise Invalid(str(error)) from None
-    request = parse(_request, sent)
+    request = parse(_request, sent, most)
     if request.model_name not in (None, model):
         raise _wrong(("model_name",), f"the path names {model}")
     parameters = request.parameters or RequestParameters()

@@ -92,7 +92,7 @@ def listening(settings: Settings) -> Iterator[Service]:
     async def classify(request: Request) -> Response:
         request.scope["exchange"].route = "/v1/classify"
         async with json_body(request, settings, admission) as body:
-            return JSONResponse({"inputs": parse_classify(body).inputs})
+            return JSONResponse({"inputs": parse_classify(body, settings.max_inputs).inputs})
 
     async def live(request: Request) -> Response:
         return JSONResponse({})
@@ -184,6 +184,16 @@ def test_headers_that_stop_halfway_are_answered(strict: Service) -> None:
     assert problems(exchange(strict, HEAD)) == [(408, "headers_timeout")]
 
 
+def test_headers_of_a_later_request_that_stop_halfway_are_answered(strict: Service) -> None:
+    with connect(strict) as sock:
+        sock.sendall(LIVE)
+        received = b""
+        while not received.endswith(b"{}"):
+            received += sock.recv(1000)
+        sock.sendall(HEAD)
+        assert problems(read_all(sock)) == [(408, "headers_timeout")]
+
+
 @pytest.mark.parametrize(
     ("begun", "answer"),
     [
@@ -216,6 +226,19 @@ def test_connection_without_a_request_is_closed(strict: Service, sent: bytes) ->
 def test_connection_that_goes_on_with_empty_lines_is_closed(strict: Service) -> None:
     answers = exchange(strict, b"GET /health/live HTTP/1.1\r\n\r\n" + b"\r\n")
     assert [answer.status for answer in answers] == [200]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        HEAD + b"content-length: 1001\r\n\r\n",
+        CHUNKED + b"\r\n3e8\r\n" + b" " * 1000 + b"\r\n1\r\n \r\n",
+    ],
+    ids=["announced", "in chunks"],
+)
+def test_body_past_the_limit_is_refused_before_its_end(sent: bytes) -> None:
+    with listening(Settings(max_body_bytes=1000, body_timeout_ms=2000)) as service:
+        assert problems(exchange(service, sent)) == [(413, "body_too_large")]
 
 
 def test_rest_of_a_body_that_nobody_reads_is_not_waited_for(strict: Service) -> None:

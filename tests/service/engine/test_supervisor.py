@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -116,25 +117,25 @@ def test_process_that_takes_long_to_start_is_left_alone() -> None:
         assert launched == [0]
 
 
-def test_nobody_is_stuck_while_nobody_looked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The parent was stopped with the others: its own time off isn't theirs."""
-    moment = [0.0]
+@pytest.mark.parametrize(
+    ("pause", "looks"), [(1000, 3), (0.01, 40)], ids=["stopped as well", "woken by others"]
+)
+def test_nobody_is_stuck_while_nobody_looked(
+    monkeypatch: pytest.MonkeyPatch, pause: float, looks: int
+) -> None:
+    """The parent's own time off isn't theirs; nor is what it sees when others make it look."""
+    moment, killed = [0.0], list[bool]()
     monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: moment[0]))
-    process = fork.Process(target=time.sleep, args=(3600,))
-    process.start()
+    process = SimpleNamespace(pid=1, exitcode=None, kill=lambda: killed.append(True))
+    stuck = cast(BaseProcess, process)
     heartbeat = Heartbeat()
     heartbeat.beat()
-    charge = Charge("it", lambda replaces: (process, heartbeat), process, heartbeat, began=0.0)
+    charge = Charge("it", lambda replaces: (stuck, heartbeat), stuck, heartbeat, began=0.0)
     watch = Supervisor([charge], STUCK_SECONDS)
-    try:
-        for _ in range(3):
-            moment[0] += 1000
-            watch.look()
-        process.join(0.1)
-        assert process.exitcode is None
-    finally:
-        process.kill()
-        process.join()
+    for _ in range(looks):
+        moment[0] += pause
+        watch.look()
+    assert killed == []
 
 
 def test_process_that_dies_at_each_start_is_started_ever_more_seldom(

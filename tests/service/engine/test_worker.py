@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
+from service.engine import choices
 from service.engine.batcher import BatchLimits
 from service.engine.compute import BatchResult, Compute
 from service.engine.heartbeat import Heartbeat
 from service.engine.inbox import Inbox
 from service.engine.wire import Answer, BatchFacts, Failure, FromWorker, Work, pack
-from service.engine.worker import run_batch
+from service.engine.worker import WorkerAPI, WorkerOptions, run_batch
 from tests.small import write_model
 
 BAD = 7  # a token that no forward survives
@@ -47,6 +50,15 @@ def failing(
 
     monkeypatch.setattr(compute, "run", run)
     return forwards
+
+
+def test_signal_ends_a_worker_that_is_loading_at_once() -> None:
+    worker = WorkerAPI(cast(WorkerOptions, None))
+    with pytest.raises(SystemExit):
+        worker._stop(signal.SIGTERM, None)
+    worker.inbox = Inbox(BatchLimits(padded_tokens=64))
+    worker._stop(signal.SIGTERM, None)  # the loop ends it, when nobody is connected
+    assert worker.stopping
 
 
 def answers(compute: Compute, requests: int, bad: int | None = None) -> dict[int, FromWorker]:
@@ -130,6 +142,24 @@ def test_window_too_large_by_itself_fails_alone(
     failing(compute, monkeypatch, lambda w: torch.OutOfMemoryError("no room"))
     got = answers(compute, 1)
     assert got == {0: Failure(0, "internal", "OutOfMemoryError('no room')")}
+
+
+def test_window_whose_logits_are_no_numbers_fails_alone(
+    compute: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = choices.forward
+
+    def forward(classifier: Any, graphs: Any, ids: torch.Tensor, *others: Any) -> list[list[float]]:
+        logits = whole(classifier, graphs, ids, *others)
+        return [
+            [math.nan] * len(row) if BAD in one else row
+            for row, one in zip(logits, ids.tolist(), strict=True)
+        ]
+
+    monkeypatch.setattr(choices, "forward", forward)
+    got = answers(compute, 4, bad=2)
+    assert isinstance(got.pop(2), Failure)
+    assert [type(answer) for answer in got.values()] == [Answer] * 3
 
 
 def test_worker_whose_device_is_lost_ends_and_answers_nobody(

@@ -51,6 +51,23 @@ def test_texts_come_in_either_shape(shape: list[int], data: list[Any]) -> None:
     assert (call.asked.model, call.id, call.outputs) == ("lstm", None, ALL)
 
 
+def test_as_many_texts_as_allowed_are_never_too_many_values() -> None:
+    most = 100_000
+    one = tensor(shape=[most, 1], data=[["a, [b"]] * most)
+    sent = json.dumps({"inputs": [one], "outputs": [{"name": "label"}]}).encode()
+    assert len(read_call(sent, [], "lstm", most).asked.inputs) == most
+
+
+def test_more_values_than_any_request_has_are_not_parsed() -> None:
+    with pytest.raises(Invalid, match="more than 50008 values"):
+        read(tensor("a"), outputs=[{}] * 60_000)
+
+
+def test_binary_data_are_no_values() -> None:
+    text = '[,{"' * 200_000
+    assert read_binary(write_elements([text]), [1]).asked.inputs == [text]
+
+
 @pytest.mark.parametrize("shape", [[2], [2, 1]])
 def test_texts_come_as_binary_data(shape: list[int]) -> None:
     assert read_binary(write_elements(["a", "é"]), shape).asked.inputs == ["a", "é"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -342,6 +343,35 @@ def test_request_is_counted_by_its_pattern_and_model(client: TestClient) -> None
     for label, seen in verdicts.items():
         now = sample(client, "lockstep_predictions_total", label=label, model="mingru")
         assert now == seen + found.count(label)
+
+
+def counts(client: TestClient) -> dict[str, float]:
+    """What was counted of one model; durations by how many there were, routes left out."""
+    counted: dict[str, float] = {}
+    for line in client.get("/metrics").text.splitlines():
+        series, _, value = line.rpartition(" ")
+        if re.match(r'\w+(_count|(?<!_seconds)_total)\{.*model="mingru"', series):
+            series = re.sub(r',route="[^"]*"', "", series)
+            counted[series] = counted.get(series, 0) + float(value)
+    return counted
+
+
+def test_request_feeds_every_metric_that_classify_feeds(client: TestClient) -> None:
+    asked = {"inputs": TEXTS, "model": "mingru", "schedule": "serial"}
+    ways: list[Callable[[], object]] = [
+        lambda: client.post("/v1/classify", json=asked),
+        lambda: infer(client, "/v2/models/mingru/infer", parameters={"schedule": "serial"}),
+    ]
+    grown = []
+    for ask in ways:
+        before = counts(client)
+        ask()
+        now = counts(client)
+        grown.append({series: now[series] - before.get(series, 0) for series in now})
+    assert grown[0] == grown[1]
+    fed = {series.partition("{")[0] for series, more in grown[1].items() if more}
+    assert "lockstep_request_duration_seconds_count" in fed
+    assert len(fed) >= 9
 
 
 def test_series_of_every_model_are_there_from_the_start(client: TestClient) -> None:
