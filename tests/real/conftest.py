@@ -77,7 +77,7 @@ def stack(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="session")
 def observed(stack: Stack) -> Observed:
-    """The stack after its traffic, the last of which saw the worker die."""
+    """The stack after its traffic, the last of which saw the workers die."""
     url, prometheus = stack.base_url, stack.prometheus
     # Texts before and after: a series that is new at one scrape has no rate before the next.
     classify_lengths(url, MODELS)
@@ -91,7 +91,7 @@ def observed(stack: Stack) -> Observed:
     assert provoke(url) == {404, 415, 422, 504}
     assert crowd(url, clients=3 * MAX_IN_FLIGHT) == {200, 429}
     prometheus.scraped()
-    assert 503 in crowd_around(url, MAX_IN_FLIGHT, stack.kill_worker)
+    assert 503 in crowd_around(url, MAX_IN_FLIGHT, stack.kill_workers)
     prometheus.until(lambda: RESTARTED in prometheus.firing(), f"{RESTARTED} doesn't fire", 180)
     return Observed(stack, posted, counted, time.time())
 
