@@ -121,6 +121,6 @@ class Stack:
         self.compose("down", "--volumes")
 
     def kill_workers(self) -> None:
-        """All of them, from inside, with no warning: as the kernel does it to one that takes all memory."""
+        """All, from inside, with no warning: as the kernel does it to one that takes all memory."""
         killed = self.compose("exec", "-T", "lockstep", "python", "-c", KILL_WORKERS).split()
         assert killed, "no process maps torch"
