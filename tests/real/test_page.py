@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -282,6 +283,9 @@ def occupied(service: Service) -> Iterator[None]:
     )
     with socket.create_connection(("127.0.0.1", service.port), TIMEOUT_SECONDS) as connection:
         connection.sendall(head.encode() + body)
+        while select.select([connection], [], [], 1.0)[0]:  # refused: the page's own was in flight
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 429")
+            connection.sendall(head.encode() + body)
         in_flight = 'lockstep_requests_in_flight{model="eleventh"}'
         eventually(lambda: sample(service, in_flight) == 1)
         yield  # and then the client goes away, and its work is dropped
