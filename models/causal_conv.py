@@ -32,3 +32,12 @@ class CausalConv(nn.Module):
         for k in range(K):
             summed = torch.addcmul(summed, padded[:, k : k + T], self.weight[k])
         return summed
+
+
+def reach_by_layers(num_layers: int, kernel_size: int) -> tuple[int, ...]:
+    """Words away that a state has read after 1, 2, ... layers of such convolutions and a scan.
+
+    Each layer's convolution skips words; further on, under either schedule, what is known of a
+    word passes every later gate.
+    """
+    return tuple((kernel_size - 1) * layer for layer in range(1, num_layers + 1))

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.base import ClassifierConfig, Encoder, Schedule
-from models.causal_conv import CausalConv
+from models.causal_conv import CausalConv, reach_by_layers
 from models.packed import Linear
 from models.scan import depth, scan
 
@@ -144,7 +144,4 @@ class MambaEncoder(Encoder):
         return self.config.num_layers * depth(length, schedule)
 
     def reach(self) -> tuple[int | None, ...]:
-        # Each layer's convolution skips words; further on, under either schedule, what is known
-        # of a word passes every later gate.
-        skipped = self.config.kernel_size - 1
-        return tuple(skipped * (layer + 1) for layer in range(self.config.num_layers))
+        return reach_by_layers(self.config.num_layers, self.config.kernel_size)

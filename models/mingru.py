@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from models.base import ClassifierConfig, Encoder, Schedule
-from models.causal_conv import CausalConv
+from models.causal_conv import CausalConv, reach_by_layers
 from models.packed import Linear
 from models.scan import depth, scan
 
@@ -103,7 +103,4 @@ class MinGRUEncoder(Encoder):
         return self.config.num_layers * depth(length, schedule)
 
     def reach(self) -> tuple[int | None, ...]:
-        # Each layer's convolution skips words; further on, under either schedule, what is known
-        # of a word passes every later gate.
-        skipped = self.config.kernel_size - 1
-        return tuple(skipped * (layer + 1) for layer in range(self.config.num_layers))
+        return reach_by_layers(self.config.num_layers, self.config.kernel_size)

@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.breakdown import Breakdown
 from bench.gap_figures import Fit
+from bench.gap_file import Along, cells_by_line, read_gap
 from bench.gap_report import NOTHING, figure, kinds_table, text_of
 from bench.marked import Rows, Tables, refresh
 from bench.serve_claims import OURS, Beside
@@ -41,17 +42,14 @@ PEAK_PLACES = {
 
 def serve() -> dict[str, Any]:
     """What ``lockstep bench serve`` measured."""
-    return _read("performance/serve/serve.json")
+    path = DOCS / "performance" / "serve" / "serve.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def gap(kind: str) -> dict[str, Any]:
     """What ``lockstep bench gap`` measured, on a ``cpu`` or a ``gpu``."""
-    return _read(f"gap/{kind}/gap.json")
-
-
-def _read(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((DOCS / name).read_text(encoding="utf-8"))
-    return found
+    return read_gap(DOCS, kind)
 
 
 def commands(*measured: dict[str, Any]) -> str:
@@ -100,17 +98,13 @@ def growth() -> Rows:
     return rows
 
 
-def cells(kind: str, how: str, batch: int) -> dict[str, dict[int, dict[str, Any]]]:
+def cells(kind: str, how: str, batch: int) -> dict[str, Along]:
     """What was measured in bfloat16, by model (and schedule) and length."""
-    found: dict[str, dict[int, dict[str, Any]]] = {}
-    for cell in gap(kind)["cells"]:
-        if (cell["how"], cell["batch"], cell["dtype"]) == (how, batch, "bfloat16"):
-            found.setdefault(_name(cell), {})[cell["length"]] = cell
-    return found
+    return {_name(*line): along for line, along in cells_by_line(gap(kind), how, batch).items()}
 
 
-def _name(line: dict[str, Any]) -> str:
-    return f"`{line['model']}`" + (f", {line['schedule']}" if line["schedule"] else "")
+def _name(model: str, schedule: str | None) -> str:
+    return f"`{model}`" + (f", {schedule}" if schedule else "")
 
 
 def forwards(kind: str, how: str, batch: int) -> Rows:
@@ -137,7 +131,7 @@ def fits() -> Rows:
         for one in gap(kind)["fits"]:
             if (one["how"], one["batch"], one["dtype"]) == (how, batch, "bfloat16"):
                 fit = Fit(*(one[name] for name in ("a", "b", "c", "error", "worst")))
-                found.setdefault(_name(one), {})[place] = text_of(fit)
+                found.setdefault(_name(one["model"], one["schedule"]), {})[place] = text_of(fit)
     body = [[name, *(at.get(place, NOTHING) for place in PLACES)] for name, at in found.items()]
     return [["model", *PLACES], *body]
 

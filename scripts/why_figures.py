@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
+from bench.gap_file import Along, cells_by_line, read_gap
 from bench.marked import Rows, Tables, refresh
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,21 +23,13 @@ LENGTHS = (16, 64, 256, 512)
 MODELS = ("lstm", "gru", "mingru (serial)", "mingru (parallel)", "cnn", "transformer")
 
 
-def gap(kind: str) -> dict[str, Any]:
-    """What ``lockstep bench gap`` measured, on a ``cpu`` or a ``gpu``."""
-    text = (ROOT / "docs" / "gap" / kind / "gap.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
-
-
-def cells(kind: str, how: str, batch: int) -> dict[str, dict[int, dict[str, Any]]]:
+def cells(kind: str, how: str, batch: int) -> dict[str, Along]:
     """What was measured in bfloat16, by model and length."""
-    found: dict[str, dict[int, dict[str, Any]]] = {}
-    for cell in gap(kind)["cells"]:
-        if (cell["how"], cell["batch"], cell["dtype"]) == (how, batch, "bfloat16"):
-            schedule = f" ({cell['schedule']})" if cell["schedule"] else ""
-            found.setdefault(cell["model"] + schedule, {})[cell["length"]] = cell
-    return found
+    found = cells_by_line(read_gap(ROOT / "docs", kind), how, batch)
+    return {
+        model + (f" ({schedule})" if schedule else ""): along
+        for (model, schedule), along in found.items()
+    }
 
 
 def steps() -> Rows:

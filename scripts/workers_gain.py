@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.contenders import Setup, lockstep
 from bench.gap_report import markdown
-from bench.processes import Server, running
+from bench.processes import Server
+from bench.serve import paused
 from bench.turns import Turn, drive
-from bench.workloads import WORKLOADS, make_texts, read_texts, requests
+from bench.workloads import WORKLOADS, Request, make_texts, read_texts, requests
 from models import folder as folders
 from models.tokenizer import Tokenizer
 
@@ -42,6 +43,23 @@ def server(model: str, workers: int, cores: int) -> Server:
     started = lockstep(setup)
     started.command += ["--workers", str(workers)]
     return started
+
+
+def ask_both(
+    servers: Mapping[int, Server],
+    drawn: Sequence[Request],
+    clients: int,
+    seconds: float,
+    rounds: int,
+) -> dict[int, list[Turn]]:
+    """Turns by number of workers; who begins changes from round to round."""
+    turns: dict[int, list[Turn]] = {workers: [] for workers in WORKERS}
+    for number in range(rounds):
+        for workers in WORKERS if number % 2 else WORKERS[::-1]:
+            with servers[workers].awake():
+                turn = drive(servers[workers], drawn, clients, seconds, str(number))
+            turns[workers].append(turn)
+    return turns
 
 
 def row(model: str, workload: str, clients: int, turns: dict[int, list[Turn]]) -> list[str]:
@@ -74,23 +92,11 @@ def main(words: Sequence[str] | None = None) -> None:
         if options.models and model not in options.models:
             continue
         servers = {workers: server(model, workers, options.cores) for workers in WORKERS}
-        with running(list(servers.values())):
-            for one in servers.values():
-                one.pause()
+        with paused(list(servers.values())):
             for workload, clients in [asked[1:] for asked in ASKED if asked[0] == model]:
                 drawn = requests(WORKLOADS[workload], texts, 1)
-                turns: dict[int, list[Turn]] = {workers: [] for workers in WORKERS}
-                for number in range(options.rounds + 1):  # the first warms up
-                    for workers in WORKERS if number % 2 else WORKERS[::-1]:
-                        many, seconds = (
-                            (clients, options.seconds)
-                            if number
-                            else (WARM_UP_CLIENTS, min(WARM_UP_SECONDS, options.seconds))
-                        )
-                        with servers[workers].awake():
-                            turn = drive(servers[workers], drawn, many, seconds, str(number))
-                        if number:
-                            turns[workers].append(turn)
+                ask_both(servers, drawn, WARM_UP_CLIENTS, min(WARM_UP_SECONDS, options.seconds), 1)
+                turns = ask_both(servers, drawn, clients, options.seconds, options.rounds)
                 rows.append(row(model, workload, clients, turns))
     one, two = (f"{count} worker{'s' if count > 1 else ''}" for count in WORKERS)
     heads = ["model", "texts", "clients", f"requests/s, {one}", two, "ratio"]

@@ -6,9 +6,9 @@ one beside others its share. And a request goes to a worker that is free.
 
 from __future__ import annotations
 
-import mmap
-import os
 from pathlib import Path
+
+from service.engine.shared_memory import shared_memory
 
 NAME = "activity"
 
@@ -25,12 +25,7 @@ class Activity:
     """
 
     def __init__(self, folder: Path, workers: int) -> None:
-        fd = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            os.posix_fallocate(fd, 0, workers)  # its room now: a full disk couldn't give it later
-            self._memory = mmap.mmap(fd, workers)
-        finally:
-            os.close(fd)
+        self._memory = shared_memory(folder / NAME, workers)
 
     def begin(self, worker: int) -> int:
         """A worker computes; returns how many do, this one among them."""

@@ -6,10 +6,10 @@ or stuck in a forward, can't.
 
 from __future__ import annotations
 
-import mmap
-import os
 import struct
 from pathlib import Path
+
+from service.engine.shared_memory import shared_memory
 
 _COUNT = struct.Struct("=Q")
 
@@ -26,16 +26,7 @@ class Heartbeat:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        if path is None:
-            self._memory = mmap.mmap(-1, _COUNT.size)
-            return
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            # With its room now, or the first beat on a full disk would end the process.
-            os.posix_fallocate(fd, 0, _COUNT.size)
-            self._memory = mmap.mmap(fd, _COUNT.size)
-        finally:
-            os.close(fd)
+        self._memory = shared_memory(path, _COUNT.size)
 
     def beat(self) -> None:
         """Says that the process gets on."""
