@@ -27,7 +27,8 @@ USER nobody
 VOLUME /prometheus
 ENTRYPOINT ["/bin/prometheus"]
 """
-# The worker is the one process that maps torch.
+WORKERS = 2
+# They are the processes that map torch.
 KILL_WORKERS = """
 import contextlib, os, pathlib, signal
 for process in pathlib.Path("/proc").glob("[0-9]*"):
@@ -100,7 +101,8 @@ class Stack:
 
     def __init__(self, engine: Engine, **variables: str) -> None:
         """``variables`` are compose.yaml's, and the service's settings."""
-        self.engine, self.variables = engine, variables
+        self.engine = engine
+        self.variables = {"LOCKSTEP_WORKERS": str(WORKERS), **variables}
         self.base_url = f"http://{engine.address}:8000"
         url = f"http://{engine.address}:9090"
         self.prometheus = Prometheus(url, lambda: self.compose("logs", "--tail=50", "prometheus"))
@@ -123,4 +125,4 @@ class Stack:
     def kill_workers(self) -> None:
         """All, from inside, with no warning: as the kernel does it to one that takes all memory."""
         killed = self.compose("exec", "-T", "lockstep", "python", "-c", KILL_WORKERS).split()
-        assert killed, "no process maps torch"
+        assert len(killed) == WORKERS, f"the processes that map torch: {killed}"

@@ -114,17 +114,9 @@ def test_killed_api_process_is_started_again(own: Service) -> None:
 
 
 def test_api_process_that_cannot_start_ends_the_service_with_an_error(own: Service) -> None:
-    module = own.command.index("cli.main")
-    own.command[module] = "tests.service.faulty"
-    with own.log.open("wb") as log:
-        own.process = subprocess.Popen(
-            own.command,
-            cwd=ROOT,
-            env=own.env | {NO_API: "1"},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    own.command[own.command.index("cli.main")] = "tests.service.faulty"
+    own.env[NO_API] = "1"
+    own.launch()
     try:
         assert own.process.wait(180) == 1
         assert "before it had begun" in own.log.read_text()
@@ -142,19 +134,15 @@ def test_full_disk_under_the_log_costs_no_request(own: Service) -> None:
     assert own.log.read_text() == ""
 
 
-def test_sigterm_before_anything_is_served_ends_the_start(tmp_path: Path) -> None:
-    starting = Service("--models", "lstm", log=tmp_path / "log")
-    with starting.log.open("wb") as log:
-        starting.process = subprocess.Popen(
-            starting.command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
-        )
+def test_sigterm_before_anything_is_served_ends_the_start(own: Service) -> None:
+    own.launch()
     try:
-        eventually(lambda: len(processes(starting)) > 1)
-        starting.process.terminate()
-        assert starting.process.wait(TIMEOUT_SECONDS) == 0
-        assert "Traceback" not in starting.log.read_text()
+        eventually(lambda: len(processes(own)) > 1)
+        own.process.terminate()
+        assert own.process.wait(TIMEOUT_SECONDS) == 0
+        assert "Traceback" not in own.log.read_text()
     finally:
-        starting.stop()
+        own.stop()
 
 
 def spawned(starting: Program) -> bool:
