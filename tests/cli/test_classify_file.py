@@ -136,7 +136,7 @@ def test_memory_is_that_of_a_chunk_however_long_the_file(
 
 def test_interrupted_file_ends_clean_and_goes_on(tmp_path: Path) -> None:
     path, out = tmp_path / "a.txt", tmp_path / "out.jsonl"
-    path.write_text("A film that goes on and on and says nothing.\n" * 200_000)
+    path.write_text("A film that goes on and on and says nothing.\n" * 20_000)
     command = [*LOCKSTEP, "classify", "--file", str(path), "--model", "fnn", "--out", str(out)]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
     deadline = time.monotonic() + 60
@@ -146,5 +146,5 @@ def test_interrupted_file_ends_clean_and_goes_on(tmp_path: Path) -> None:
     _, told = running.communicate(timeout=60)
     assert (running.returncode, told) == (130, b"lockstep classify: interrupted\n")
     done = lines(out.read_text())
-    assert 0 < len(done) < 200_000
+    assert 0 < len(done) < 20_000
     assert done[-1]["line"] == len(done)
