@@ -137,6 +137,7 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
             weights=settings.weights.absolute(),
             models=tuple(catalogue.folders),
             dtype=settings.dtype,
+            worker=0,
             workers=workers,
             threads=cores,
             fewer_threads=settings.threads is None,
@@ -195,7 +196,7 @@ class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ship
         path.unlink(missing_ok=True)  # the one before may be in its last beats
         self._activity.end(worker)
         heartbeat = Heartbeat(path)
-        lit_api.options = replace(lit_api.options, replaces=replaces)
+        lit_api.options = replace(lit_api.options, worker=worker, replaces=replaces)
         with deaf_children():
             process: BaseProcess = self.launch_single_inference_worker(lit_api, worker)
         if worker < len(self.inference_workers):  # LitServe's list, which ends them

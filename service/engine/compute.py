@@ -92,7 +92,7 @@ class Compute:
         read = {name: self._read(folders.read(weights / name), embedding) for name in names}
         if decided is not None:
             self.threads = decided.threads
-            torch.set_num_threads(self.threads)
+            torch.set_num_threads(1)  # to load beside a worker that answers; see ``share``
         elif fewer_threads and self.device.type == "cpu":
             # First, since with too many of them all that follows would take longer.
             self.threads = choices.choose_threads(

@@ -44,6 +44,7 @@ class WorkerOptions:
     weights: Path
     models: tuple[str, ...]
     dtype: str
+    worker: int  # its number, of so many
     workers: int
     threads: int  # of all workers
     fewer_threads: bool  # where those are faster
@@ -116,6 +117,8 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
                 self.compute = load()
                 notes.leave(self.compute.decisions)
         if decided is not None:
+            # Another answers meanwhile, and must not wait for cores that it thinks are free.
+            Activity(options.sockets, options.workers).begin(options.worker)
             self.compute = load(decided=decided)
         assert self.compute is not None, "one of the two"
         limits = batch_limits(self.compute, options.max_batch_tokens)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from service.engine.wire import FrameBuffer, FromAPI, FromWorker, decode_from_worker, frame
+from tests.launch import eventually
 
 WAIT_SECONDS = 30  # tells an answer from a hang
 
@@ -17,7 +18,8 @@ class API:
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(WAIT_SECONDS)
-        self.socket.connect(str(path))
+        # The path is there a moment before anybody listens.
+        eventually(lambda: self.socket.connect_ex(str(path)) == 0, WAIT_SECONDS)
         self._frames = FrameBuffer()
 
     def __enter__(self) -> Self:

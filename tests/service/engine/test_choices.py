@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,6 @@ PLAIN = {("float32", False): 4.0, ("bfloat16", False): 2.0}
 def classifier(weights: Path) -> Classifier:
     folder = write_model(weights)
     return checkpoint.load(folder, checkpoint.load_embedding(weights / folders.WORDPIECE))
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def form(classifier: Classifier) -> Form:

@@ -70,14 +70,14 @@ def test_worker_tells_what_it_chose(compute: Compute) -> None:
 
 
 def test_worker_that_follows_runs_what_another_chose(
-    compute: Compute, weights: Path, monkeypatch: pytest.MonkeyPatch
+    compute: Compute, weights: Path, monkeypatch: pytest.MonkeyPatch, threads: None
 ) -> None:
     def tried(*arguments: object) -> None:
         raise AssertionError("it was decided already")
 
     decided = replace(
         compute.decisions,
-        threads=1,
+        threads=2,
         forms={
             "lstm": Form("bfloat16", False, None),
             "mingru": Form("float32", True, "serial"),
@@ -85,7 +85,8 @@ def test_worker_that_follows_runs_what_another_chose(
     )
     for name in ("settle", "choose_schedule", "choose_threads"):
         monkeypatch.setattr(choices, name, tried)
-    follower = Compute(weights, ["lstm", "mingru"], "cpu", "auto", 1, True, decided)
+    follower = Compute(weights, ["lstm", "mingru"], "cpu", "auto", 2, True, decided)
+    assert torch.get_num_threads() == 1, "another answers meanwhile"
     assert follower.decisions == decided
     assert follower.models["lstm"].classifier.head.weight.dtype == torch.bfloat16
     torch.testing.assert_close(
@@ -95,18 +96,14 @@ def test_worker_that_follows_runs_what_another_chose(
 
 
 @pytest.mark.parametrize(
-    ("gains_by", "computing", "threads"), [(4, 1, 4), (4, 2, 2), (3, 1, 3), (1, 2, 1), (4, 9, 1)]
+    ("gains_by", "computing", "share"), [(4, 1, 4), (4, 2, 2), (3, 1, 3), (1, 2, 1), (4, 9, 1)]
 )
 def test_forward_uses_its_share_of_what_it_gains_by(
-    compute: Compute, gains_by: int, computing: int, threads: int
+    compute: Compute, gains_by: int, computing: int, share: int, threads: None
 ) -> None:
-    before = torch.get_num_threads()
     compute.cores, compute.threads = 4, gains_by
-    try:
-        compute.share(computing)
-        assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
+    compute.share(computing)
+    assert torch.get_num_threads() == share
 
 
 def test_memory_is_that_of_the_process(compute: Compute) -> None:

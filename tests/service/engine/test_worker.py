@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from service.engine import choices
+from service.engine.activity import Activity
 from service.engine.batcher import BatchLimits
 from service.engine.compute import BatchResult, Compute
+from service.engine.decisions import Notes
 from service.engine.heartbeat import Heartbeat
 from service.engine.inbox import Inbox
 from service.engine.wire import Answer, BatchFacts, Failure, FromWorker, Work, pack
@@ -59,6 +61,33 @@ def test_signal_ends_a_worker_that_is_loading_at_once() -> None:
     worker.inbox = Inbox(BatchLimits(padded_tokens=64))
     worker._stop(signal.SIGTERM, None)  # the loop ends it, when nobody is connected
     assert worker.stopping
+
+
+def test_worker_that_loads_beside_another_leaves_it_its_share(
+    compute: Compute, weights: Path, tmp_path: Path, threads: None
+) -> None:
+    sockets = tmp_path / "run"
+    sockets.mkdir()
+    worker = WorkerAPI(
+        WorkerOptions(
+            weights=weights,
+            models=("lstm",),
+            dtype="float32",
+            worker=1,
+            workers=2,
+            threads=2,
+            fewer_threads=True,
+            max_batch_tokens=None,
+            sockets=sockets,
+            log_level="info",
+            log_format="json",
+        )
+    )
+    activity = Activity(sockets, 2)
+    Notes(sockets, "cpu").leave(compute.decisions)
+    worker._load("cpu")
+    assert activity.computing(1)
+    assert not activity.computing(0)
 
 
 def answers(compute: Compute, requests: int, bad: int | None = None) -> dict[int, FromWorker]:
