@@ -12,6 +12,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from models import allocator
 from models.errors import ModelError
 
 VERBS = {
@@ -63,6 +64,7 @@ def _run(verb: str, words: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
+    allocator.keep_freed_memory()  # of the forwards here; a service's workers see to theirs
     # What was typed goes into the card of what it made.
     typed = argparse.Namespace(command=shlex.join(("lockstep", *words)))
     status: int = module.run(parser.parse_args(words[1:], typed))

@@ -9,6 +9,7 @@ of architecture.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, Self
@@ -20,6 +21,7 @@ from models.embedding import FrozenEmbedding
 from models.errors import InputError
 from models.packed import Packable
 from models.pooling import POOLINGS, Pooling, pooled_size
+from models.rows import usual
 
 Schedule = Literal["serial", "parallel"]
 
@@ -50,11 +52,12 @@ class Encoder(nn.Module, ABC):
 
     Subclasses set ``output_size`` (D) in their constructor. ``schedules`` names the orders in which
     the same weights can be run; an architecture with only one leaves it empty. ``reach`` tells what
-    ``stride`` is.
+    ``stride`` is. ``exact_up_to`` are the tokens up to which padding costs more than a new length.
     """
 
     schedules: ClassVar[tuple[Schedule, ...]] = ()
     stride: ClassVar[int] = 0
+    exact_up_to: ClassVar[int] = 0
     output_size: int
 
     @abstractmethod
@@ -152,6 +155,12 @@ class Classifier(nn.Module):
         self.encoder.to(dtype)
         self.head.to(dtype)
         return self
+
+    def usual_length(self, length: int) -> int:
+        """T of a batch on a CPU whose longest text has ``length`` tokens: see ``rows.py``."""
+        limit = self.config.max_length or math.inf
+        longer = usual(length)
+        return longer if self.encoder.exact_up_to < length and longer <= limit else length
 
     def pack(self) -> Self:
         """Lays the encoder's weights out as this CPU reads them fastest, for good.

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from models.base import ClassifierConfig, Encoder, Schedule
 from models.packed import Linear
+from models.rows import gelu
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +104,7 @@ class CNNEncoder(Encoder):
         *norms, last_norm = self.norms
         hidden_states: Tensor = first(embeddings, padding)  # (B, T, E) -> (B, T, D)
         for norm, convolution in zip(norms, others, strict=True):
-            hidden_states = hidden_states + convolution(F.gelu(norm(hidden_states)), padding)
+            hidden_states = hidden_states + convolution(gelu(norm(hidden_states)), padding)
         normed: Tensor = last_norm(hidden_states)
         return normed
 

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from models.base import ClassifierConfig, Encoder, Schedule
 from models.causal_conv import CausalConv, reach_by_layers
 from models.packed import Linear
+from models.rows import RowLinear
 from models.scan import depth, scan
 
 SHORTEST_STEP, LONGEST_STEP = 0.001, 0.1  # of dt before training, as in the paper's code
@@ -74,8 +75,8 @@ class MambaBlock(nn.Module):
         self.norm = nn.RMSNorm(D, eps=1e-5)
         self.in_proj = Linear(D, 2 * d_inner, bias=False)
         self.conv = CausalConv(d_inner, config.kernel_size)
-        self.x_proj = nn.Linear(d_inner, sum(self.sizes), bias=False)
-        self.dt_proj = nn.Linear(config.dt_rank, d_inner)
+        self.x_proj = RowLinear(d_inner, sum(self.sizes), bias=False)
+        self.dt_proj = RowLinear(config.dt_rank, d_inner)
         self.A_log = nn.Parameter(torch.arange(1.0, N + 1).log().unsqueeze(1).repeat(1, d_inner))
         self.skip = nn.Parameter(torch.ones(d_inner))
         self.out_proj = Linear(d_inner, D, bias=False)

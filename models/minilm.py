@@ -15,10 +15,11 @@ a single text only ever uses row 0, is folded into the positions.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from models.attention import Padding, attend
+from models.attention import UNMASKED, Padding, attend
 from models.base import ClassifierConfig, Encoder, Schedule
 from models.packed import Linear
 
@@ -56,7 +57,7 @@ class MiniLMBlock(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(D, eps=config.layer_norm_eps)
 
     def forward(self, hidden_states: Tensor, padding: Padding) -> Tensor:
-        """(B, T, D) -> (B, T, D), or (N, D) -> (N, D) where the padding is skipped."""
+        """(B, T, D) -> (B, T, D), or (R, D) -> (R, D) where ``padding`` is flat."""
         B, T, D = *padding.shape, hidden_states.shape[-1]
         projected = padding.spread(self.query_key_value(hidden_states))  # (B, T, 3·D)
         projected = projected.view(B, T, 3, self.num_heads, D // self.num_heads)
@@ -77,6 +78,7 @@ class MiniLMEncoder(Encoder):
         skip_padding: layers leave padding out where much of a batch is; else they compute it too.
     """
 
+    exact_up_to: ClassVar[int] = UNMASKED
     skip_padding = True
 
     def __init__(self, config: MiniLMConfig) -> None:

@@ -13,7 +13,8 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from models.rows import RowLinear, by_rows, gelu
 
 TYPICAL_ROWS = 32  # oneDNN is told how many to lay a weight out for; other numbers run as fast
 
@@ -30,7 +31,7 @@ class Packable(nn.Module, ABC):
         """
 
 
-class Linear(nn.Linear, Packable):
+class Linear(RowLinear, Packable):
     """``nn.Linear``, and the activation after it in the same call where the weight is packed."""
 
     _packed: Tensor | None = None
@@ -41,15 +42,15 @@ class Linear(nn.Linear, Packable):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features)."""
-        if self._packed is None:
-            return super().forward(inputs)
-        return product(inputs, self._packed, self.bias)
+        if self._packed is not None:
+            return product(inputs, self._packed, self.bias)
+        return super().forward(inputs)
 
     def gelu(self, inputs: Tensor) -> Tensor:
         """gelu(W x + b): (..., in_features) -> (..., out_features)."""
-        if self._packed is None:
-            return F.gelu(self(inputs))
-        return product(inputs, self._packed, self.bias, "gelu")
+        if self._packed is not None:
+            return product(inputs, self._packed, self.bias, "gelu")
+        return gelu(self(inputs))
 
 
 def reorder(weight: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ def product(
         activation: ``none``, ``tanh`` or ``gelu`` (the exact one).
     """
     pointwise = torch.ops.mkldnn._linear_pointwise.default
-    return cast(Tensor, pointwise(inputs, packed, bias, activation, [], "none"))
+    return by_rows(lambda x: pointwise(x, packed, bias, activation, [], "none"), inputs)
 
 
 def sum_with_product(summand: Tensor, inputs: Tensor, packed: Tensor) -> Tensor:

@@ -22,9 +22,17 @@ from models.verdict import Verdict, judge_texts
 from models.windows import LongInput, PreparedText, prepare
 
 
-def collate(windows: Sequence[Sequence[int]], padding_id: int = 0) -> tuple[Tensor, Tensor]:
-    """Windows to one padded batch: input_ids (B, T) int64 and attention_mask (B, T) bool."""
-    longest = max(map(len, windows))
+def collate(
+    windows: Sequence[Sequence[int]], padding_id: int = 0, length: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Windows to one padded batch: input_ids (B, T) int64 and attention_mask (B, T) bool.
+
+    Args:
+        windows: token ids of each.
+        padding_id: what stands after them.
+        length: T; None for that of the longest window.
+    """
+    longest = length or max(map(len, windows))
     ids, real = array("q"), bytearray()  # row after row
     for window in windows:
         padding = longest - len(window)
@@ -47,10 +55,10 @@ def place(
     Raises:
         InputError: a window doesn't fit the contract of ``Classifier.forward``.
     """
-    input_ids, attention_mask = collate(windows, padding_id)
     device = classifier.head.weight.device
-    if device.type == "cpu":
-        return input_ids, attention_mask  # forward looks for itself
+    if device.type == "cpu":  # where forward looks for itself
+        return collate(windows, padding_id, classifier.usual_length(max(map(len, windows))))
+    input_ids, attention_mask = collate(windows, padding_id)
     # Here and not there: an id out of range would end the process on a GPU, with all it holds.
     classifier.check(input_ids, attention_mask, schedule)
     if device.type == "cuda":

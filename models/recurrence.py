@@ -18,8 +18,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.packed import Packable, product, reorder, spent, sum_with_product
+from models.rows import usual
 
 BFLOAT16_CUDNN = 91300  # the first cuDNN whose recurrences take bfloat16
 LSTM_MODE = 2  # torch's number of it; oneDNN's recurrences of other modes torch can't call
@@ -48,10 +50,12 @@ class _Recurrence(nn.RNNBase, Packable):
         if self._packed is None:
             hidden_states: Tensor = self(steps)[0]
             return hidden_states
-        hidden_states = steps.transpose(0, 1).contiguous()  # (T, B, E): a step is a block
+        T = steps.shape[1]
+        steps = F.pad(steps.transpose(0, 1), (0, 0, 0, 0, 0, usual(T) - T))
+        hidden_states = steps.contiguous()  # (T, B, E): a step is a block
         for layer in self._packed:
             hidden_states = self._layer(hidden_states, layer)  # (T, B, D)
-        return hidden_states.transpose(0, 1)
+        return hidden_states[:T].transpose(0, 1)
 
     def _layer(self, steps: Tensor, packed: Any) -> Tensor:
         raise NotImplementedError

@@ -14,11 +14,12 @@ Every word sees every other in one step: a layer is one step deep, whatever the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from models.attention import attend, padding_mask
+from models.attention import UNMASKED, Padding, attend
 from models.base import ClassifierConfig, Encoder, Schedule
 from models.packed import Linear
 
@@ -56,25 +57,27 @@ class TransformerBlock(nn.Module):
         self.contract = Linear(config.d_ff, D)
 
     def forward(
-        self, hidden_states: Tensor, mask: Tensor | None, rotation: tuple[Tensor, Tensor]
+        self, hidden_states: Tensor, padding: Padding, rotation: tuple[Tensor, Tensor]
     ) -> Tensor:
-        """(B, T, D) -> (B, T, D); ``mask`` is (B, 1, 1, T) or None where nothing is padding."""
-        B, T, D = hidden_states.shape
-        projected = self.query_key_value(self.attention_norm(hidden_states))  # (B, T, 3·D)
-        projected = projected.view(B, T, 3, self.num_heads, D // self.num_heads)
+        """(B, T, D) -> (B, T, D), or (R, D) -> (R, D) where ``padding`` is flat."""
+        B, T, D = *padding.shape, hidden_states.shape[-1]
+        projected = self.query_key_value(self.attention_norm(hidden_states))  # (…, 3·D)
+        projected = padding.spread(projected).view(B, T, 3, self.num_heads, D // self.num_heads)
         query_key = rotate(projected[:, :, :2], *rotation)  # (B, T, 2, nh, hs)
         query, key = query_key.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, nh, T, hs)
         value = projected[:, :, 2].transpose(1, 2)  # (B, nh, T, hs)
-        attended = attend(query, key, value, mask)
+        attended = attend(query, key, value, padding.mask)
         attended = attended.transpose(1, 2).reshape(B, T, D)  # (B, nh, T, hs) -> (B, T, D)
-        hidden_states = hidden_states + self.attention_output(attended)
-        expanded = self.expand.gelu(self.feed_forward_norm(hidden_states))  # (B, T, F)
-        added: Tensor = hidden_states + self.contract(expanded)  # (B, T, F) -> (B, T, D)
+        hidden_states = hidden_states + self.attention_output(padding.gather(attended))
+        expanded = self.expand.gelu(self.feed_forward_norm(hidden_states))  # (…, F)
+        added: Tensor = hidden_states + self.contract(expanded)  # (…, F) -> (…, D)
         return added
 
 
 class TransformerEncoder(Encoder):
     """(B, T, E) -> (B, T, D) through ``num_layers`` blocks."""
+
+    exact_up_to: ClassVar[int] = UNMASKED
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -102,13 +105,13 @@ class TransformerEncoder(Encoder):
     def forward(
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
     ) -> Tensor:
-        hidden_states = self.project(embeddings)  # (B, T, E) -> (B, T, D)
+        padding = Padding.of(attention_mask, skip=False)
+        hidden_states = self.project(padding.gather(embeddings))  # (B, T, E) -> (…, D)
         head_size = self.config.d_model // self.config.num_heads
         rotation = rotations(embeddings.shape[1], head_size, hidden_states)
-        mask = padding_mask(attention_mask)
         for block in self.blocks:
-            hidden_states = block(hidden_states, mask, rotation)
-        normed: Tensor = self.norm(hidden_states)
+            hidden_states = block(hidden_states, padding, rotation)
+        normed: Tensor = self.norm(padding.spread(hidden_states))
         return normed
 
     def flops(self, length: int) -> int:

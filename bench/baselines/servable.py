@@ -51,6 +51,7 @@ class Servable:
         # Here: what only describes a baseline needs no torch.
         import torch
 
+        from models import allocator
         from models.checkpoint import load_predictor
         from models.minilm import MiniLMEncoder
         from service.engine.choices import settle
@@ -60,6 +61,7 @@ class Servable:
         self._folder, self._predictor = load_predictor(options.weights, options.model)
         classifier = self._predictor.classifier
         if options.settled:
+            allocator.keep_freed_memory()
             settle(classifier, options.dtype)
         else:
             classifier.cast(getattr(torch, options.dtype))

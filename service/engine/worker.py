@@ -97,9 +97,12 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
 
     def _load(self, device: str) -> None:
         # Only here: an API process and the parent never pay for torch.
+        from models import allocator
         from service.engine.compute import Compute
         from service.engine.measure import observe_at_load
 
+        allocator.keep_freed_memory()
+        allocator.keep_fewer_shapes()
         options = self.options
         load = partial(
             Compute,
@@ -121,6 +124,7 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
             Activity(options.sockets, options.workers).begin(options.worker)
             self.compute = load(decided=decided)
         assert self.compute is not None, "one of the two"
+        allocator.give_back()
         limits = batch_limits(self.compute, options.max_batch_tokens)
         self.inbox = Inbox(limits, observe_at_load(self.compute, limits.padded_tokens))
 
