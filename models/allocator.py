@@ -1,23 +1,18 @@
-"""Memory that a forward gave back, kept for the next one, and a bound on what is kept for others.
+"""Memory that a forward gave back, kept for the next one.
 
 glibc gives large blocks back to the system as they are freed, and the end of its heap; each page of
 them is a fault when it is asked for again, cleared by the kernel. On a virtual machine ``mamba``
 had 12,700 faults in a forward over 200 tokens, and took twice the time of one that had none. torch
 keeps a GPU's memory likewise.
-
-oneDNN keeps code for each shape of product (``rows.py``): by default for the newest 1,024, some
-0.55 MB each.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's numbers of them, malloc.h
 LARGEST_KEPT = 32 << 20  # bytes; glibc takes no more
 NEVER = 1 << 30  # bytes free at the heap's end before it shrinks
-KEPT_SHAPES = 256  # ten models served at once missed 1.3% of lookups; one asks for fewer
 
 
 def keep_freed_memory() -> bool:
@@ -30,11 +25,6 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     return bool(mallopt(MMAP_THRESHOLD, LARGEST_KEPT) and mallopt(TRIM_THRESHOLD, NEVER))
-
-
-def keep_fewer_shapes() -> None:
-    """oneDNN, not asked for anything yet, will keep ``KEPT_SHAPES``, unless its user says."""
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KEPT_SHAPES))
 
 
 def give_back() -> None:

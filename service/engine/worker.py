@@ -102,7 +102,6 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
         from service.engine.measure import observe_at_load
 
         allocator.keep_freed_memory()
-        allocator.keep_fewer_shapes()
         options = self.options
         load = partial(
             Compute,

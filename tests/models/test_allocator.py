@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import subprocess
 import sys
 
@@ -45,13 +44,3 @@ def test_freed_memory_can_be_given_back() -> None:
     assert again(
         f"{giving}; bytearray = lambda n, make=bytearray: allocator.give_back() or make(n)"
     )
-
-
-def test_shapes_kept_are_the_users_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
-    monkeypatch.delenv(name, raising=False)
-    allocator.keep_fewer_shapes()
-    assert os.environ[name] == str(allocator.KEPT_SHAPES)
-    monkeypatch.setenv(name, "64")
-    allocator.keep_fewer_shapes()
-    assert os.environ[name] == "64"
