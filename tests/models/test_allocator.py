@@ -8,8 +8,6 @@ import sys
 
 import pytest
 
-from models import allocator
-
 FAULTS = """
 import resource
 from models import allocator
@@ -39,8 +37,6 @@ def test_freed_memory_is_used_again_without_a_fault() -> None:
 
 @glibc
 def test_freed_memory_can_be_given_back() -> None:
-    giving = "allocator.keep_freed_memory(); allocator.NEVER"
-    assert again(giving) < 100
-    assert again(
-        f"{giving}; bytearray = lambda n, make=bytearray: allocator.give_back() or make(n)"
-    )
+    kept = "allocator.keep_freed_memory()"
+    given = "bytearray = lambda size, make=bytearray: allocator.give_back() or make(size)"
+    assert again(f"{kept}; {given}") > 1000
