@@ -20,9 +20,7 @@ from torch.nn import functional as F
 
 from models.base import ClassifierConfig, Encoder, Schedule
 from models.pooling import Pooling
-from models.rows import RowLinear, asks_onednn
-
-TOGETHER = 16  # positions that a text on a CPU is read with or without
+from models.rows import RowLinear
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +49,6 @@ class FNNEncoder(Encoder):
         if config.max_length is None:
             raise ValueError("a feed-forward network has a window: max_length must be a number")
         self.config = config
-        self.max_length = config.max_length
         self.output_size = config.hidden_size
         D = config.hidden_size
         self.narrow = RowLinear(config.input_size, config.word_size)
@@ -63,9 +60,6 @@ class FNNEncoder(Encoder):
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
     ) -> Tensor:
         words = self.narrow(embeddings).masked_fill(~attention_mask.unsqueeze(-1), 0.0)
-        if asks_onednn(words):  # of few lengths, with zeros at the end: see ``rows.py``
-            longer = min(-(-words.shape[1] // TOGETHER) * TOGETHER, self.max_length)
-            words = F.pad(words, (0, 0, 0, longer - words.shape[1]))
         flat = words.flatten(1)  # (B, T, word_size) -> (B, T·word_size)
         weight = self.positions.weight[:, : flat.shape[1]]  # (D, T·word_size)
         hidden_state = F.gelu(self.norm(F.linear(flat, weight, self.positions.bias)))  # (B, D)

@@ -18,10 +18,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.packed import Packable, product, reorder, spent, sum_with_product
-from models.rows import usual
+from models.rows import fill
 
 BFLOAT16_CUDNN = 91300  # the first cuDNN whose recurrences take bfloat16
 LSTM_MODE = 2  # torch's number of it; oneDNN's recurrences of other modes torch can't call
@@ -50,9 +49,9 @@ class _Recurrence(nn.RNNBase, Packable):
         if self._packed is None:
             hidden_states: Tensor = self(steps)[0]
             return hidden_states
-        T = steps.shape[1]
-        steps = F.pad(steps.transpose(0, 1), (0, 0, 0, 0, 0, usual(T) - T))
-        hidden_states = steps.contiguous()  # (T, B, E): a step is a block
+        B, T, E = steps.shape
+        rows = fill(steps.transpose(0, 1).flatten(1))  # a step is a row, later on a block
+        hidden_states = rows.view(-1, B, E)  # (T, B, E), with steps after the last, read by none
         for layer in self._packed:
             hidden_states = self._layer(hidden_states, layer)  # (T, B, D)
         return hidden_states[:T].transpose(0, 1)
