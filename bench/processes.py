@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
+import random
 import shlex
 import signal
 import socket
@@ -22,6 +24,9 @@ READY_SECONDS = 180.0  # some 5 s, and many times that where every core is taken
 STOP_SECONDS = 20.0
 ASK_SECONDS = 120.0
 TAIL_CHARACTERS = 2000
+# Below those that Linux gives to connections going out (32768 and up): a client, or whoever waits
+# for a server to be ready, would take the port before the server binds it.
+PORTS = range(20_000, 30_000)
 
 
 class ServerError(RuntimeError):
@@ -167,8 +172,22 @@ def ending_on_sigterm() -> Iterator[None]:
 
 
 def free_port() -> int:
-    """A port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on just now, never the same twice in a process.
+
+    Raises:
+        OSError: there is none.
+    """
+    for port in itertools.islice(_ports, len(PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise OSError(f"no port from {PORTS[0]} to {PORTS[-1]} is free")
+
+
+def _in_turn(ports: Sequence[int]) -> Iterator[int]:
+    """Round and round, from a place that another process hardly begins at."""
+    start = random.randrange(len(ports))
+    return itertools.cycle([*ports[start:], *ports[:start]])
+
+
+_ports = _in_turn(PORTS)

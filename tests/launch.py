@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from typing import NoReturn, Self
 
 import httpx
 import pytest
+
+from bench.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKSTEP = (sys.executable, "-m", "cli.main")
@@ -154,14 +155,6 @@ def printed(
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
-
-
-def free_port() -> int:
-    """A port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:

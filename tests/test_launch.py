@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.launch import Program, eventually, free_port, require
+from bench.processes import free_port
+from tests.launch import Program, eventually, require
 
 # Serves its own folder, in a child of its own, and doesn't end when asked to.
 STUBBORN = """

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.launch import LOCKSTEP, ROOT, Program, free_port, printed, require
+from bench.processes import free_port
+from tests.launch import LOCKSTEP, ROOT, Program, printed, require
 
 PAGE = (ROOT / "docs" / "own-classifier.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^```sh\n(.*)\n```", PAGE, re.MULTILINE)

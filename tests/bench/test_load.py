@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from bench.load import Load, Outcome, Run, measure
-from tests.launch import ROOT, free_port
+from bench.processes import free_port
+from tests.launch import ROOT
 
 REQUESTS = [(kind, f'{{"inputs": "{kind} {n}"}}') for kind in ("short", "long") for n in range(8)]
 HEAD = "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n{more}\r\n"

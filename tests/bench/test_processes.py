@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from bench import processes
-from bench.processes import Server, ServerError, ending_on_sigterm, running
+from bench.processes import (
+    HOST,
+    PORTS,
+    Server,
+    ServerError,
+    ending_on_sigterm,
+    free_port,
+    running,
+)
 from tests.launch import eventually
 
 FAKE = [sys.executable, "-m", "tests.bench.fake_server", "{port}"]
@@ -113,3 +121,20 @@ def test_sigterm_interrupts_once_and_leaves_time_to_clean_up() -> None:
         work()
     assert cleaned
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_free_ports_differ_and_are_none_that_a_client_is_given() -> None:
+    ports = [free_port() for _ in range(50)]
+    assert len(set(ports)) == 50
+    with socket.socket() as server, socket.socket() as client:
+        server.bind((HOST, 0))
+        server.listen()
+        client.connect(server.getsockname())
+        assert client.getsockname()[1] not in PORTS
+
+
+def test_port_that_is_taken_is_passed_over() -> None:
+    with socket.socket() as holder:
+        holder.bind((HOST, free_port()))
+        taken = holder.getsockname()[1]
+        assert taken not in [free_port() for _ in PORTS]

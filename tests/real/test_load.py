@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.launch import ROOT, Service, free_port
+from bench.processes import free_port
+from tests.launch import ROOT, Service
 from tests.real.conftest import MODELS
 from tests.real.stack import Stack
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.launch import ROOT, Program, free_port, printed, require
+from bench.processes import free_port
+from tests.launch import ROOT, Program, printed, require
 from tests.test_readme import EXAMPLES, QUICK, Example, compare
 
 pytestmark = pytest.mark.real

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from bench.processes import free_port
 from service.observe.timing import STAGES
-from tests.launch import ROOT, free_port
+from tests.launch import ROOT
 
 
 @pytest.fixture

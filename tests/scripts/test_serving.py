@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.processes import free_port
 from scripts import serving
 from scripts.serving import serving as served
-from tests.launch import free_port
 
 
 def test_service_is_ready_inside_and_gone_after() -> None:

@@ -22,11 +22,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bench.processes import free_port
 from models import folder as folders
 from service.engine.heartbeat import Heartbeat
 from service.engine.worker import heartbeat_path, socket_path
 from service.settings import SHIPPED_WEIGHTS
-from tests.launch import Program, eventually, free_port
+from tests.launch import Program, eventually
 from tests.service.faulty import HANG, NO_MEMORY, NOT_A_NUMBER, RAISE
 from tests.service.http import REVIEW, get, post, problem, sample
 from tests.service.processes import api_pids, processes, worker_pids

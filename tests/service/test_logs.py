@@ -15,11 +15,12 @@ import httpx
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from bench.processes import free_port
 from models import folder as folders
 from service.observe.stderr import LONGEST
 from service.observe.timing import STAGES
 from service.settings import SHIPPED_WEIGHTS
-from tests.launch import LOCKSTEP, Program, Service, free_port
+from tests.launch import LOCKSTEP, Program, Service
 from tests.service.http import REVIEW, TIMEOUT_SECONDS, get, post, post_raw, problem
 
 SECRET = "xylophonically"  # a word of no other text

@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bench.processes import free_port
 from service.observe.timing import STAGES
 from tests.collector import Collector, attributes
-from tests.launch import Service, eventually, free_port
+from tests.launch import Service, eventually
 from tests.service.http import REVIEW, TIMEOUT_SECONDS, get, post, post_raw
 from tests.service.test_lifecycle import start_and_fail
 
