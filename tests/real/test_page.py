@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import select
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http import HTTPStatus
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -276,16 +277,16 @@ def eleventh(browser: Browser, guarded: Service) -> Iterator[Page]:
 @contextmanager
 def occupied(service: Service) -> Iterator[None]:
     """While it lasts, the one request that may be in flight is: seconds of forwards."""
-    body = json.dumps({"inputs": ["word " * 5000] * 32}).encode()
-    head = (
-        "POST /v1/classify HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    with socket.create_connection(("127.0.0.1", service.port), TIMEOUT_SECONDS) as connection:
-        connection.sendall(head.encode() + body)
-        while select.select([connection], [], [], 1.0)[0]:  # refused: the page's own was in flight
-            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 429")
-            connection.sendall(head.encode() + body)
+    body = json.dumps({"inputs": ["word " * 5000] * 32})
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=TIMEOUT_SECONDS)
+    with closing(connection):
+        connection.request("POST", "/v1/classify", body, headers)
+        while select.select([connection.sock], [], [], 1.0)[0]:
+            with connection.getresponse() as response:  # refused: the page's own was in flight
+                assert response.status == HTTPStatus.TOO_MANY_REQUESTS
+                response.read()
+            connection.request("POST", "/v1/classify", body, headers)
         in_flight = 'lockstep_requests_in_flight{model="eleventh"}'
         eventually(lambda: sample(service, in_flight) == 1)
         yield  # and then the client goes away, and its work is dropped
