@@ -15,6 +15,7 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service.api.corked import Corked
 from service.api.errors import (
     HeadersTimeout,
     HeadersTooLarge,
@@ -56,7 +57,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._corked = Corked(transport, self.loop)
+        super().connection_made(self._corked)
         beyond = len(self.connections) - self._most_connections
         if beyond > MOST_TOLD:
             transport.abort()
@@ -127,6 +129,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._disarm()
 
     def on_response_complete(self) -> None:
+        self._corked.flush()
         super().on_response_complete()
         if self._in_body:  # the rest of it, which nobody reads
             self._arm(self._body_seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import resource
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -127,6 +128,26 @@ def test_what_is_no_request_or_two_is_refused_once(strict: Service) -> None:
     answers = {name: problems(exchange(strict, sent)) for name, sent in NOT_HTTP.items()}
     assert answers == {key: [(400, "not_http")] for key in NOT_HTTP}
     assert post(strict, inputs="fine").status_code == 200
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="needs Linux's count of segments")
+def test_answer_leaves_in_one_piece(strict: Service) -> None:
+    answers = 3
+    with connect(strict) as sock:
+        for _ in range(answers):
+            sock.sendall(HEAD + LENGTH + b"\r\n" + FINE)
+            received = b""
+            while not received.endswith(b"}"):
+                received += sock.recv(65536)
+        assert data_segments(sock) == answers
+
+
+def data_segments(sock: socket.socket) -> int:
+    """Segments with data in them that came: ``tcpi_data_segs_in`` of Linux's ``tcp_info``."""
+    (count,) = struct.unpack_from(
+        "=I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), 152
+    )
+    return int(count)
 
 
 def test_refusal_of_a_connection_is_counted(strict: Service) -> None:
