@@ -39,10 +39,11 @@ from service.engine import decisions
 from service.engine.activity import Activity
 from service.engine.heartbeat import Heartbeat
 from service.engine.lifeline import end_forks_with_this_process
+from service.engine.options import WorkerOptions, heartbeat_path, socket_path
 from service.engine.placement import place
 from service.engine.signals import StopSignals, deaf_children
 from service.engine.supervisor import Charge, Supervisor
-from service.engine.worker import Unused, WorkerAPI, WorkerOptions, heartbeat_path, socket_path
+from service.engine.worker import Unused, WorkerAPI
 from service.observe import logs, metrics, tracing
 from service.settings import Settings
 

@@ -7,25 +7,20 @@ are not used: work comes over a Unix socket (DESIGN: why).
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import litserve
 from litserve.loops.base import LitLoop
 
 from service.engine.activity import Activity
-from service.engine.batcher import BatchLimits
 from service.engine.connections import Listener
-from service.engine.decisions import Notes
 from service.engine.heartbeat import Heartbeat
 from service.engine.inbox import Inbox, WaitingWindow
 from service.engine.lifeline import end_with_parent
-from service.engine.wire import BatchFacts, Hello, Ride, ServedModel, WorkerState
+from service.engine.options import WorkerOptions, heartbeat_path, socket_path
+from service.engine.wire import BatchFacts, Ride, WorkerState
 from service.observe import logs
 from service.observe.timing import now
 
@@ -37,39 +32,11 @@ logger = logging.getLogger("lockstep.worker")
 IDLE_SECONDS = 0.5  # between looks at whether to stop
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerOptions:
-    """What a worker needs of the settings; crosses to its process."""
-
-    weights: Path
-    models: tuple[str, ...]
-    dtype: str
-    worker: int  # its number, of so many
-    workers: int
-    threads: int  # of all workers
-    fewer_threads: bool  # where those are faster
-    max_batch_tokens: int | None
-    sockets: Path
-    log_level: str
-    log_format: str
-    replaces: int = 0  # so many that died
-
-
 class Unused:
     """What LitServe hands to every process, in place of a queue and of the manager of queues."""
 
     def close(self, send_sentinel: bool = True) -> None: ...
     def shutdown(self) -> None: ...
-
-
-def socket_path(folder: Path, worker: int) -> Path:
-    """Where worker number ``worker`` listens."""
-    return folder / f"worker-{worker}.sock"
-
-
-def heartbeat_path(folder: Path, worker: int) -> Path:
-    """What worker number ``worker`` beats."""
-    return folder / f"worker-{worker}.beat"
 
 
 class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no types
@@ -93,39 +60,10 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, self._stop)
             logs.configure(self.options.log_level, self.options.log_format)
-            self._load(device)
+            # Only here: an API process and the parent never pay for torch.
+            from service.engine.loading import load
 
-    def _load(self, device: str) -> None:
-        # Only here: an API process and the parent never pay for torch.
-        from models import allocator
-        from service.engine.compute import Compute
-        from service.engine.measure import observe_at_load
-
-        allocator.keep_freed_memory()
-        options = self.options
-        load = partial(
-            Compute,
-            options.weights,
-            options.models,
-            device,
-            options.dtype,
-            options.threads,
-            options.fewer_threads,
-        )
-        notes = Notes(options.sockets, device)
-        with notes.turn():
-            decided = notes.read()
-            if decided is None:
-                self.compute = load()
-                notes.leave(self.compute.decisions)
-        if decided is not None:
-            # Another answers meanwhile, and must not wait for cores that it thinks are free.
-            Activity(options.sockets, options.workers).begin(options.worker)
-            self.compute = load(decided=decided)
-        assert self.compute is not None, "one of the two"
-        allocator.give_back()
-        limits = batch_limits(self.compute, options.max_batch_tokens)
-        self.inbox = Inbox(limits, observe_at_load(self.compute, limits.padded_tokens))
+            self.compute, self.inbox = load(self.options, device)
 
     def predict(self, x: Any, **kwargs: Any) -> Any:
         """LitServe asks for one; work never passes through it."""
@@ -148,6 +86,8 @@ class WorkerLoop(LitLoop):  # type: ignore[misc]  # litserve ships no types
         compute, inbox, options = lit_api.compute, lit_api.inbox, lit_api.options
         assert compute is not None, "setup comes first"
         assert inbox is not None, "setup comes first"
+        from service.engine.loading import greeting
+
         path = socket_path(options.sockets, worker_id)
         listener = Listener(path, inbox, greeting(compute, options.replaces))
         heartbeat = Heartbeat(heartbeat_path(options.sockets, worker_id))
@@ -237,26 +177,3 @@ def _answer(
     ride = Ride(forward_seconds, len(batch), max(lengths))
     inbox.finish(batch, result.logits, ride, batch_seconds, depths, result.finished)
     batch[0].pending.reply(facts)
-
-
-def batch_limits(compute: Compute, max_batch_tokens: int | None) -> BatchLimits:
-    """What bounds a batch: the setting, else what suits the device."""
-    from models.checkpoint import PADDED_TOKENS
-
-    return BatchLimits(max_batch_tokens or PADDED_TOKENS[compute.device.type])
-
-
-def greeting(compute: Compute, replaces: int) -> Hello:
-    """What an API process is told first; ``replaces`` says how many workers died before this."""
-    import torch
-
-    return Hello(
-        pid=os.getpid(),
-        device=str(compute.device),
-        torch=str(torch.__version__),
-        models=[
-            ServedModel(name, model.dtype, model.load_seconds, model.schedule)
-            for name, model in compute.models.items()
-        ],
-        replaces=replaces,
-    )

@@ -19,7 +19,8 @@ from service.api.catalogue import Catalogue
 from service.engine.batcher import BatchLimits
 from service.engine.compute import Compute
 from service.engine.inbox import Inbox
-from service.engine.worker import WorkerAPI, WorkerLoop, socket_path
+from service.engine.options import socket_path
+from service.engine.worker import WorkerAPI, WorkerLoop
 from service.settings import Settings
 from tests.launch import eventually
 from tests.service.http import read_sample

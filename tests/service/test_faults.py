@@ -25,7 +25,7 @@ import pytest
 from bench.processes import free_port
 from models import folder as folders
 from service.engine.heartbeat import Heartbeat
-from service.engine.worker import heartbeat_path, socket_path
+from service.engine.options import heartbeat_path, socket_path
 from service.settings import SHIPPED_WEIGHTS
 from tests.launch import Program, eventually
 from tests.service.faulty import HANG, NO_MEMORY, NOT_A_NUMBER, RAISE

@@ -16,7 +16,7 @@ from service.engine import choices
 from service.engine.choices import NO_GRAPHS, Graphs, choose_schedule
 from service.engine.compute import Compute, ForwardClock
 from service.engine.decisions import Form
-from service.engine.worker import greeting
+from service.engine.loading import greeting
 from service.observe.timing import now
 from tests.small import write_model
 

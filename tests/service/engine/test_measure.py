@@ -12,8 +12,8 @@ from models.checkpoint import PADDED_TOKENS
 from service.engine import measure as measuring
 from service.engine.compute import Compute
 from service.engine.forward_cost import Measured
+from service.engine.loading import batch_limits
 from service.engine.measure import Shape, measure, observe_at_load, within
-from service.engine.worker import batch_limits
 from tests.small import write_model
 
 NAMES = ("lstm", "mingru", "transformer")

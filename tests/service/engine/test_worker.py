@@ -18,8 +18,10 @@ from service.engine.compute import BatchResult, Compute
 from service.engine.decisions import Notes
 from service.engine.heartbeat import Heartbeat
 from service.engine.inbox import Inbox
+from service.engine.loading import load
+from service.engine.options import WorkerOptions
 from service.engine.wire import Answer, BatchFacts, Failure, FromWorker, Work, pack
-from service.engine.worker import WorkerAPI, WorkerOptions, run_batch
+from service.engine.worker import WorkerAPI, run_batch
 from tests.small import write_model
 
 BAD = 7  # a token that no forward survives
@@ -68,24 +70,22 @@ def test_worker_that_loads_beside_another_leaves_it_its_share(
 ) -> None:
     sockets = tmp_path / "run"
     sockets.mkdir()
-    worker = WorkerAPI(
-        WorkerOptions(
-            weights=weights,
-            models=("lstm",),
-            dtype="float32",
-            worker=1,
-            workers=2,
-            threads=2,
-            fewer_threads=True,
-            max_batch_tokens=None,
-            sockets=sockets,
-            log_level="info",
-            log_format="json",
-        )
+    options = WorkerOptions(
+        weights=weights,
+        models=("lstm",),
+        dtype="float32",
+        worker=1,
+        workers=2,
+        threads=2,
+        fewer_threads=True,
+        max_batch_tokens=None,
+        sockets=sockets,
+        log_level="info",
+        log_format="json",
     )
     activity = Activity(sockets, 2)
     Notes(sockets, "cpu").leave(compute.decisions)
-    worker._load("cpu")
+    load(options, "cpu")
     assert activity.computing(1)
     assert not activity.computing(0)
 

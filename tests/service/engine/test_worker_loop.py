@@ -16,8 +16,9 @@ from service.engine.activity import Activity
 from service.engine.batcher import BatchLimits
 from service.engine.compute import BatchResult
 from service.engine.inbox import Inbox
+from service.engine.options import socket_path
 from service.engine.wire import Answer, BatchFacts, Cancel, FromWorker, Work, WorkerState, pack
-from service.engine.worker import WorkerAPI, WorkerLoop, socket_path
+from service.engine.worker import WorkerAPI, WorkerLoop
 from service.observe.timing import now
 from tests.launch import eventually
 from tests.service.engine.api_process import API, WAIT_SECONDS
