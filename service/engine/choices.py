@@ -51,7 +51,7 @@ def forward(
 def settle(classifier: Classifier, wanted: str) -> tuple[str, bool]:
     """Puts a classifier into the fastest form on this device, by trying copies of it.
 
-    The dtypes are compared packed, then the better one with what torch makes of it unpacked.
+    Every form that there is runs in turn, so that what slows the machine meets all alike.
 
     Args:
         classifier: in float32.
@@ -65,11 +65,16 @@ def settle(classifier: Classifier, wanted: str) -> tuple[str, bool]:
     if not on_cpu and len(dtypes) == 1:
         classifier.cast(DTYPES[wanted])
         return wanted, False
-    seconds = {dtype: _seconds(_copy(classifier, dtype, packed=on_cpu)) for dtype in dtypes}
+    forms = [
+        (dtype, packed) for dtype in dtypes for packed in ((True, False) if on_cpu else (False,))
+    ]
+    tried = _seconds([_copy(classifier, *form) for form in forms])
+    seconds = dict(zip(forms, tried, strict=True))
+    least = {dtype: min(seconds[form] for form in forms if form[0] == dtype) for dtype in dtypes}
     dtype = dtypes[0]
-    if len(dtypes) > 1 and seconds["bfloat16"] < WORTHWHILE * seconds["float32"]:
+    if len(dtypes) > 1 and least["bfloat16"] < WORTHWHILE * least["float32"]:
         dtype = "bfloat16"
-    packed = on_cpu and seconds[dtype] < _seconds(_copy(classifier, dtype, packed=False))
+    packed = on_cpu and seconds[dtype, True] < seconds[dtype, False]
     put_into(classifier, dtype, packed)
     return dtype, packed
 
@@ -147,20 +152,21 @@ def warm_up(classifier: Classifier) -> None:
         _forward_seconds(classifier, shape)
 
 
-def _seconds(classifier: Classifier) -> float:
-    """The best of a few forwards of each probe shape, summed; few where they are slow."""
-    total = 0.0
+def _seconds(classifiers: Sequence[Classifier]) -> list[float]:
+    """The best of a few forwards of each probe shape, summed, of each; few where they are slow."""
+    totals = [0.0] * len(classifiers)
     for shape in PROBE_SHAPES:
-        give_up = time.perf_counter() + PROBE_SECONDS
-        best = _forward_seconds(classifier, shape)
-        if time.perf_counter() < give_up:
-            best = math.inf  # the first of a shape sets things up, which a slow one hides
-            for _ in range(PROBE_REPEATS):
-                best = min(best, _forward_seconds(classifier, shape))
-                if time.perf_counter() > give_up:
-                    break
-        total += best
-    return total
+        best = [math.inf] * len(classifiers)
+        give_up = time.perf_counter() + PROBE_SECONDS * len(classifiers)
+        for turn in range(1 + PROBE_REPEATS):
+            taken = [_forward_seconds(classifier, shape) for classifier in classifiers]
+            late = time.perf_counter() > give_up
+            if turn or late:  # the first sets things up, which a slow one hides
+                best = list(map(min, best, taken))
+            if late:
+                break
+        totals = list(map(sum, zip(totals, best, strict=True)))
+    return totals
 
 
 def _forward_seconds(
