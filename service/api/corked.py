@@ -15,7 +15,7 @@ class Corked(asyncio.Transport):
     """Holds what is written until ``flush``, or until the loop's next turn.
 
     Args:
-        transport: that it goes out by; all but writing is left to it.
+        transport: that it goes out by, and comes in by.
         loop: its event loop.
     """
 

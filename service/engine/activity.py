@@ -1,7 +1,8 @@
 """Which workers compute, or did a moment ago, in memory that every process of the service shares.
 
 So cores follow the load: a forward that has the machine to itself uses all that it gains by, and
-one beside others its share. And a request goes to a worker that is free.
+one beside others, or shortly after one of them, its share. And a request goes to a worker that is
+free.
 """
 
 from __future__ import annotations

@@ -65,18 +65,24 @@ def settle(classifier: Classifier, wanted: str) -> tuple[str, bool]:
     if not on_cpu and len(dtypes) == 1:
         classifier.cast(DTYPES[wanted])
         return wanted, False
-    forms = [
-        (dtype, packed) for dtype in dtypes for packed in ((True, False) if on_cpu else (False,))
-    ]
-    tried = _seconds([_copy(classifier, *form) for form in forms])
-    seconds = dict(zip(forms, tried, strict=True))
-    least = {dtype: min(seconds[form] for form in forms if form[0] == dtype) for dtype in dtypes}
+    layouts = (True, False) if on_cpu else (False,)
+    copies = {
+        (dtype, packed): copied
+        for dtype in dtypes
+        for packed in layouts
+        if (copied := _copy(classifier, dtype, packed)) is not None
+    }
+    seconds = dict(zip(copies, _seconds(list(copies.values())), strict=True))
+    best = {
+        dtype: min((form for form in seconds if form[0] == dtype), key=seconds.__getitem__)
+        for dtype in dtypes
+    }
     dtype = dtypes[0]
-    if len(dtypes) > 1 and least["bfloat16"] < WORTHWHILE * least["float32"]:
-        dtype = "bfloat16"
-    packed = on_cpu and seconds[dtype, True] < seconds[dtype, False]
-    put_into(classifier, dtype, packed)
-    return dtype, packed
+    if len(dtypes) > 1:
+        float32, bfloat16 = (seconds[best[name]] for name in ("float32", "bfloat16"))
+        dtype = "bfloat16" if bfloat16 < WORTHWHILE * float32 else "float32"
+    put_into(classifier, *best[dtype])
+    return best[dtype]
 
 
 def put_into(classifier: Classifier, dtype: str, packed: bool) -> None:
@@ -86,8 +92,8 @@ def put_into(classifier: Classifier, dtype: str, packed: bool) -> None:
         classifier.pack()
 
 
-def _copy(classifier: Classifier, dtype: str, packed: bool) -> Classifier:
-    """As it would be served; unpacked all the same where this processor can't."""
+def _copy(classifier: Classifier, dtype: str, packed: bool) -> Classifier | None:
+    """As it would be served; None where this processor can't run it so."""
     shared = {id(classifier.embedding): classifier.embedding}
     copied = copy.deepcopy(classifier, shared).cast(DTYPES[dtype])
     if not packed:
@@ -97,7 +103,7 @@ def _copy(classifier: Classifier, dtype: str, packed: bool) -> Classifier:
         _forward_seconds(copied, TRIED_SHAPE)
     except RuntimeError as error:
         logger.info("weights in %s can't be packed here: %s", dtype, error)
-        return _copy(classifier, dtype, packed=False)
+        return None
     return copied
 
 
@@ -156,16 +162,17 @@ def _seconds(classifiers: Sequence[Classifier]) -> list[float]:
     """The best of a few forwards of each probe shape, summed, of each; few where they are slow."""
     totals = [0.0] * len(classifiers)
     for shape in PROBE_SHAPES:
-        best = [math.inf] * len(classifiers)
-        give_up = time.perf_counter() + PROBE_SECONDS * len(classifiers)
-        for turn in range(1 + PROBE_REPEATS):
-            taken = [_forward_seconds(classifier, shape) for classifier in classifiers]
-            late = time.perf_counter() > give_up
-            if turn or late:  # the first sets things up, which a slow one hides
-                best = list(map(min, best, taken))
-            if late:
+        first = [_forward_seconds(classifier, shape) for classifier in classifiers]
+        taken = [[seconds] if seconds > PROBE_SECONDS else [] for seconds in first]
+        # Of the others the first sets things up, which would count.
+        again = [index for index, seconds in enumerate(taken) if not seconds]
+        give_up = time.perf_counter() + PROBE_SECONDS * len(again)
+        for _ in range(PROBE_REPEATS):
+            for index in again:
+                taken[index].append(_forward_seconds(classifiers[index], shape))
+            if time.perf_counter() > give_up:
                 break
-        totals = list(map(sum, zip(totals, best, strict=True)))
+        totals = [total + min(seconds) for total, seconds in zip(totals, taken, strict=True)]
     return totals
 
 

@@ -48,10 +48,9 @@ def load(options: WorkerOptions, device: str) -> tuple[Compute, Inbox]:
         # Another answers meanwhile, and must not wait for cores that it thinks are free.
         Activity(options.sockets, options.workers).begin(options.worker)
         compute = read(decided=decided)
+    allocator.give_back()  # before forwards are timed, which leave warm what clients' will use
     limits = batch_limits(compute, options.max_batch_tokens)
-    inbox = Inbox(limits, observe_at_load(compute, limits.padded_tokens))
-    allocator.give_back()
-    return compute, inbox
+    return compute, Inbox(limits, observe_at_load(compute, limits.padded_tokens))
 
 
 def batch_limits(compute: Compute, max_batch_tokens: int | None) -> BatchLimits:

@@ -16,7 +16,6 @@ class Wire:
         self.closed = False
 
     def write(self, data: bytes) -> None:
-        assert not self.closed
         self.sent.append(data)
 
     def close(self) -> None:

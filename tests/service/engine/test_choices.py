@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -82,8 +84,27 @@ def test_processor_without_such_a_layout_serves_what_lies_there(
         raise RuntimeError("mkldnn_linear: bf16 path needs the cpu support avx512")
 
     monkeypatch.setattr("models.recurrence.LSTM.pack", refuse)
-    pretend(monkeypatch, PLAIN)
+    tried = pretend(monkeypatch, PLAIN)
     assert settle(classifier, "auto") == form(classifier) == ("bfloat16", False)
+    assert tried == list(PLAIN), "each once: one that can't be packed isn't another form"
+
+
+def test_form_is_timed_by_its_best_forward_and_not_by_its_first(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, early, late = (copy.deepcopy(classifier) for _ in range(3))
+    seconds = {
+        id(slow): chain([0.45], repeat(0.4)),  # once is enough to know that it is slow
+        id(early): chain([0.051], repeat(0.001)),  # sets things up
+        id(late): chain([0.002], [0.05, 0.002], repeat(0.003)),
+    }
+
+    def taken(classifier: Classifier, shape: tuple[int, int]) -> float:
+        return next(seconds[id(classifier)])
+
+    monkeypatch.setattr(choices, "_forward_seconds", taken)
+    monkeypatch.setattr(choices, "PROBE_SHAPES", [(1, 32)])
+    assert choices._seconds([slow, early, late]) == [0.45, 0.001, 0.002]
 
 
 def test_packed_model_answers_through_the_service(
