@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pretrained", action="store_true", help="start from the pretrained encoder (minilm)"
     )
     parser.add_argument(
-        "--start", metavar="MODEL", help="go on from a model of --weights, of this architecture"
+        "--start", metavar="MODEL", help="go on from this model of --weights, or folder"
     )
     parser.add_argument(
         "--precision",

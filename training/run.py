@@ -23,7 +23,7 @@ from training.material import Reader, Source, split, training_set
 from training.precision import LIGHTNING_NAMES, choose_precision
 from training.recipes import masked
 from training.store import store
-from training.teachers import Teachers
+from training.teachers import Teachers, locate
 
 
 def train(job: TrainingJob) -> ModelFolder:
@@ -77,7 +77,7 @@ def _start(job: TrainingJob, classifier: Classifier) -> ModelFolder | None:
     """Fills a new classifier with the weights of the model to go on from, if there is one."""
     if job.start is None:
         return None
-    folder, predictor = checkpoint.load_predictor(job.weights, job.start)
+    folder, predictor = checkpoint.load_predictor(*locate(job.weights, job.start))
     if predictor.classifier.config != classifier.config:
         raise DataError(f"{job.start} has another architecture, other sizes or other labels")
     classifier.load_state_dict(predictor.classifier.state_dict())

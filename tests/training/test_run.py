@@ -116,10 +116,12 @@ def test_student_learns_from_its_teachers_logits(job: TrainingJob) -> None:
     assert list((job.work / "teacher").glob("*.safetensors"))
 
 
-def test_training_goes_on_from_a_model(job: TrainingJob) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_training_goes_on_from_a_model(job: TrainingJob, elsewhere: bool) -> None:
     first = train(job)
     still = replace(RECIPE, learning_rate=1e-12, passes=1)
-    second = train(replace(job, name="on", start="own", recipe=still))
+    start = str(job.weights / "own") if elsewhere else "own"
+    second = train(replace(job, name="on", start=start, recipe=still))
     texts = ["a film , awful", "the great story"]
     answers = [load_predictor(job.weights, name)[1].predict(texts) for name in ("own", "on")]
     assert [p.verdict.label for p in answers[0]] == [p.verdict.label for p in answers[1]]
