@@ -44,10 +44,12 @@ class Site:
         self.balancer = Balancer(network, "balancer", folder / "balancer")
 
     def retries(self) -> float:
-        """How often a request was asked again so far."""
+        """How often a request was asked again so far, of the same replica or of the other."""
         scrape = httpx.get(f"{self.balancer.base_url}/metrics", timeout=10).text
         found = re.findall(
-            r"^haproxy_server_retry_warnings_total\{.*\} (\d+)", scrape, re.MULTILINE
+            r"^haproxy_server_(?:retry|redispatch)_warnings_total\{.*\} (\d+)",
+            scrape,
+            re.MULTILINE,
         )
         return sum(map(float, found))
 
