@@ -44,13 +44,16 @@ class Site:
         self.balancer = Balancer(network, "balancer", folder / "balancer")
 
     def retries(self) -> float:
-        """How often a request was asked again so far, of the same replica or of the other."""
+        """How often a request was asked again so far."""
+        return self._sum(r"retry_warnings_total\{.*\}")
+
+    def holds(self, replica: str) -> bool:
+        """Whether the balancer waits for an answer of this one."""
+        return self._sum(rf'current_sessions\{{.*server="{replica}"\}}') > 0
+
+    def _sum(self, pattern: str) -> float:
         scrape = httpx.get(f"{self.balancer.base_url}/metrics", timeout=10).text
-        found = re.findall(
-            r"^haproxy_server_(?:retry|redispatch)_warnings_total\{.*\} (\d+)",
-            scrape,
-            re.MULTILINE,
-        )
+        found = re.findall(rf"^haproxy_server_{pattern} (\d+)", scrape, re.MULTILINE)
         return sum(map(float, found))
 
     def wait_for(self, *up: str) -> None:
@@ -145,6 +148,8 @@ def test_killed_replica_loses_nothing(site: Site, labels: dict[tuple[str, str], 
     first, before = site.replicas[0], site.retries()
 
     def act(some_more: Callable[[], None]) -> None:
+        first.signal(signal.SIGSTOP)  # or it may just have answered all that it was asked
+        eventually(lambda: site.holds(REPLICAS[0]), BOUND_SECONDS)
         first.kill()
         site.wait_for(REPLICAS[1])
         some_more()
