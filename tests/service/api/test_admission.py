@@ -14,15 +14,7 @@ from service.api.body import json_body
 from service.api.errors import Busy
 from service.observe.metrics import Metrics
 from service.settings import Settings
-
-
-class Clock:
-    """Seconds, moved by hand."""
-
-    seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
+from tests.service.clock import Clock
 
 
 def admission(clock: Clock | None = None, **bounds: Any) -> Admission:

@@ -21,18 +21,10 @@ from service.api.keys import LOOK_SECONDS, Keys
 from service.observe.metrics import Metrics
 from service.settings import Settings
 from tests.launch import LOCKSTEP, ROOT
+from tests.service.clock import Clock
 from tests.service.http import problem
 
 CLIENT, SECOND, SCRAPER = "client-key-0123456789", "second-key-0123456789", "scraper-key-012345678"
-
-
-class Clock:
-    """Seconds, moved by hand."""
-
-    seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 async def fine(request: Request) -> Response:

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from service.engine.activity import LATELY_SECONDS, Activity
+from tests.service.clock import Clock
 
+BOOTED = 1000.0  # seconds before, by this clock
 BEGIN = "import sys; from pathlib import Path; from service.engine.activity import Activity; "
 
 
-@dataclass
-class Clock:
-    """Stands still until it is told."""
-
-    seconds: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 def test_worker_that_begins_counts_those_that_compute(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = Clock(BOOTED)
     activity = Activity(tmp_path, 3, clock)
     assert activity.begin(1) == 1
     assert activity.begin(2) == 2
@@ -36,7 +27,7 @@ def test_worker_that_begins_counts_those_that_compute(tmp_path: Path) -> None:
 
 
 def test_worker_that_was_done_a_moment_ago_still_counts(tmp_path: Path) -> None:
-    clock = Clock()
+    clock = Clock(BOOTED)
     activity = Activity(tmp_path, 2, clock)
     activity.begin(0)
     activity.end(0)
