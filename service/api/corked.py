@@ -7,7 +7,6 @@ calls and two packets, and a client that wakes twice for one answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any
 
 
@@ -29,10 +28,6 @@ class Corked(asyncio.Transport):
             self._loop.call_soon(self.flush)
         self._held.append(data)
 
-    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        for data in list_of_data:
-            self.write(data)
-
     def flush(self) -> None:
         """Sends what is held, if anything is and anybody is there."""
         held, self._held = self._held, []
@@ -49,9 +44,6 @@ class Corked(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()
-
-    def is_reading(self) -> bool:
-        return self._transport.is_reading()
 
     def pause_reading(self) -> None:
         self._transport.pause_reading()

@@ -8,6 +8,7 @@ import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -62,16 +63,11 @@ def settle(classifier: Classifier, wanted: str) -> tuple[str, bool]:
     """
     on_cpu = classifier.head.weight.device.type == "cpu"
     dtypes = tuple(DTYPES) if wanted == "auto" else (wanted,)
-    if not on_cpu and len(dtypes) == 1:
-        classifier.cast(DTYPES[wanted])
-        return wanted, False
-    layouts = (True, False) if on_cpu else (False,)
-    copies = {
-        (dtype, packed): copied
-        for dtype in dtypes
-        for packed in layouts
-        if (copied := _copy(classifier, dtype, packed)) is not None
-    }
+    forms = list(product(dtypes, (True, False) if on_cpu else (False,)))
+    if len(forms) == 1:
+        put_into(classifier, *forms[0])
+        return forms[0]
+    copies = {form: copied for form in forms if (copied := _copy(classifier, *form)) is not None}
     seconds = dict(zip(copies, _seconds(list(copies.values())), strict=True))
     best = {
         dtype: min((form for form in seconds if form[0] == dtype), key=seconds.__getitem__)

@@ -66,7 +66,17 @@ def test_fastest_form_is_served(
     packed = {("float32", True): float32, ("bfloat16", True): bfloat16}
     tried = pretend(monkeypatch, PLAIN | packed)
     assert settle(classifier, "auto") == form(classifier) == fastest
-    assert sorted(tried) == sorted(PLAIN | packed)
+    assert tried == [
+        (dtype, packed) for dtype in ("float32", "bfloat16") for packed in (True, False)
+    ]
+
+
+def test_plain_float32_is_served_where_it_is_fastest(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = {("float32", True): 4.5, ("bfloat16", True): 4.6}
+    pretend(monkeypatch, packed | {("float32", False): 4.0, ("bfloat16", False): 3.9})
+    assert settle(classifier, "auto") == form(classifier) == ("float32", False)
 
 
 def test_dtype_that_was_named_is_served(
