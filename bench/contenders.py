@@ -38,6 +38,7 @@ class Setup:
     Attributes:
         weights: the folder of models.
         model: one of them.
+        device: where forwards run: ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: of the service and of the baselines but by default; ``auto`` until it is known.
         schedule: of a linear recurrence, once it is known.
         threads: cores that forwards may use.
@@ -46,6 +47,7 @@ class Setup:
 
     weights: Path
     model: str
+    device: str = "cpu"
     dtype: str
     schedule: str | None = None
     threads: int
@@ -65,7 +67,7 @@ def lockstep(setup: Setup) -> Server:
         "weights": setup.weights.absolute(),
         "models": setup.model,
         "dtype": setup.dtype,
-        "device": "cpu",  # where the baselines run
+        "device": setup.device,
         **UNBOUNDED,
     }
     if setup.threads < len(os.sched_getaffinity(0)):  # with every core, it shares them out itself
@@ -102,6 +104,7 @@ def _baseline(kind: Kind, setup: Setup, batch_size: int, more: list[str], name: 
     options = {
         "weights": setup.weights.absolute(),
         "model": setup.model,
+        "device": setup.device,
         "dtype": setup.dtype,
         "threads": setup.threads,
         "port": "{port}",

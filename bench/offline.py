@@ -13,7 +13,8 @@ from models.verdict import Verdict, judge_texts
 from models.windows import prepare
 from service.engine.compute import Compute
 
-BOUNDS = (512, 1024, 2048, 4096, 8192)  # padded tokens of a batch, of which the best counts
+# Padded tokens of a batch, of which the best counts.
+BOUNDS = {"cpu": (512, 1024, 2048, 4096, 8192), "cuda": (4096, 8192, 16384, 32768, 65536)}
 FEWEST, MOST = 64, 4096  # texts of a pass
 
 
@@ -22,19 +23,26 @@ class Offline:
 
     Args:
         weights: the folder of models.
-        model, schedule, dtype: what runs, and how.
+        model, schedule, device, dtype: what runs, where and how.
         threads: cores that a forward may use.
     """
 
     def __init__(
-        self, weights: Path, model: str, schedule: str | None, dtype: str, threads: int
+        self,
+        weights: Path,
+        model: str,
+        schedule: str | None,
+        device: str,
+        dtype: str,
+        threads: int,
     ) -> None:
         self._folder = folders.discover(weights, [model])[model]
         self._tokenizer = Tokenizer.load(weights / folders.WORDPIECE)
-        self._compute = Compute(weights, [model], "cpu", dtype, threads)
+        self._compute = Compute(weights, [model], device, dtype, threads)
         self._schedule = schedule
+        self._bounds = BOUNDS[self._compute.device.type]
         self.texts: Sequence[str] = ()
-        self.padded_tokens = BOUNDS[-1]
+        self.padded_tokens = self._bounds[-1]
 
     def choose(self, texts: Sequence[str], seconds: float) -> None:
         """Takes as many of ``texts`` as keep it busy for about ``seconds``, and the best bound."""
@@ -42,7 +50,7 @@ class Offline:
         self._seconds(few, self.padded_tokens)  # the first pass sets things up
         rate = len(few) / self._seconds(few, self.padded_tokens)
         self.texts = texts[: round(min(MOST, max(FEWEST, rate * seconds)))]
-        self.padded_tokens = min(BOUNDS, key=lambda bound: self._seconds(self.texts, bound))
+        self.padded_tokens = min(self._bounds, key=lambda bound: self._seconds(self.texts, bound))
 
     def texts_per_second(self) -> float:
         """Of one pass, from texts to verdicts."""

@@ -207,7 +207,9 @@ def told(turn: Turn) -> str:
 
 
 def _offline(setup: Setup, one: Comparison, asked: Sequence[Request], plan: Plan) -> Offline:
-    offline = Offline(setup.weights, setup.model, setup.schedule, setup.dtype, setup.threads)
+    offline = Offline(
+        setup.weights, setup.model, setup.schedule, setup.device, setup.dtype, setup.threads
+    )
     offline.choose(flat(random.Random(plan.seed).sample(asked, len(asked))), plan.seconds)
     one.offline_batches = len(offline.texts), offline.padded_tokens
     return offline

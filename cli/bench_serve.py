@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.bench_gap import numbers
-from cli.common import add_forward_options, add_weights_option, names, training_installed
+from cli.common import (
+    add_forward_options,
+    add_weights_option,
+    names,
+    training_installed,
+    usable_device,
+)
 
 if TYPE_CHECKING:
     from bench.comparison import Comparison, Plan
@@ -75,6 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="also short texts with no forward, so that the servers alone are compared",
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="of all servers' forwards: auto, cpu, cuda or cuda:N (cpu)"
     )
     add_forward_options(parser)
     parser.add_argument("--seed", type=int, default=1, help="of what is drawn (1)")
@@ -143,11 +152,13 @@ def _measure(arguments: argparse.Namespace, plan: Plan) -> list[Comparison]:
     if arguments.data:
         tokenizer = Tokenizer.load(arguments.weights / folders.WORDPIECE)
         texts = read_texts(arguments.data, tokenizer, plan.seed)
+    device = str(usable_device(arguments.device))
     comparisons: list[Comparison] = []
     for at, model in enumerate(arguments.models):
         setup = Setup(
             weights=arguments.weights,
             model=model,
+            device=device,
             dtype=arguments.dtype,
             threads=arguments.threads,
         )
@@ -157,6 +168,7 @@ def _measure(arguments: argparse.Namespace, plan: Plan) -> list[Comparison]:
         free = Setup(
             weights=arguments.weights,
             model=arguments.models[-1],
+            device=device,
             dtype="float32",
             threads=arguments.threads,
             free=True,
@@ -171,7 +183,9 @@ def _hardware(arguments: argparse.Namespace) -> dict[str, Any]:
     from bench.hardware import describe_hardware
 
     torch.set_num_threads(arguments.threads)
-    return describe_hardware(torch.device("cpu")) | {"cores": len(os.sched_getaffinity(0))}
+    return describe_hardware(usable_device(arguments.device)) | {
+        "cores": len(os.sched_getaffinity(0))
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -76,7 +76,8 @@ def create_api(options: Options) -> SentimentAPI:
 def main() -> None:
     """Serves until a signal."""
     options = parse("LitServe with its own batching")
-    server = litserve.LitServer(create_api(options), accelerator="cpu", timeout=False)
+    accelerator = options.device.partition(":")[0]
+    server = litserve.LitServer(create_api(options), accelerator=accelerator, timeout=False)
     server.run(
         host=HOST,
         port=options.port,

@@ -20,13 +20,14 @@ class Options:
         weights: the folder of models.
         model: one of them.
         schedule: of a linear recurrence; None for the others.
+        device: where forwards run, as ``models.device.resolve_device`` has it.
         dtype: ``float32`` or ``bfloat16``.
         threads: cores that a forward may use.
         port: to listen on.
         batch_size: most texts of a forward.
         window_ms: how long a batch that isn't full is held open.
         settled: the forward is the one that the service would choose in that dtype; else a padded
-            batch through torch's own layers, over weights as they lie.
+            batch through torch's own layers, over weights as they lie, kernel by kernel.
         free: no forward is run, and every logit is 0: what is left is the server.
         quiet: no line a request is logged.
     """
@@ -34,6 +35,7 @@ class Options:
     weights: Path
     model: str
     schedule: str | None
+    device: str
     dtype: str
     threads: int
     port: int
@@ -54,15 +56,19 @@ class Servable:
         from models import allocator
         from models.checkpoint import load_predictor
         from models.minilm import MiniLMEncoder
-        from service.engine.choices import settle
+        from service.engine import choices
 
         torch.set_num_threads(options.threads)
         self._options = options
-        self._folder, self._predictor = load_predictor(options.weights, options.model)
+        self._folder, self._predictor = load_predictor(
+            options.weights, options.model, options.device
+        )
         classifier = self._predictor.classifier
+        self._graphs = choices.NO_GRAPHS
         if options.settled:
             allocator.keep_freed_memory()
-            settle(classifier, options.dtype)
+            choices.settle(classifier, options.dtype)
+            self._graphs = choices.capture(classifier)
         else:
             classifier.cast(getattr(torch, options.dtype))
             if isinstance(classifier.encoder, MiniLMEncoder):
@@ -90,12 +96,13 @@ class Servable:
 
     def _forward(self, windows: Sequence[Sequence[int]]) -> list[list[float]]:
         from models import predict
+        from service.engine import choices
 
         classifier, schedule = self._predictor.classifier, self._options.schedule
         placed = predict.place(classifier, windows, schedule, self._predictor.tokenizer.padding_id)  # type: ignore[arg-type]  # a word of the command line
         if self._options.free:
             return [[0.0] * len(classifier.config.labels) for _ in windows]
-        return predict.run(classifier, *placed, schedule)  # type: ignore[arg-type]
+        return choices.forward(classifier, self._graphs, *placed, schedule)  # type: ignore[arg-type]
 
 
 def parse(description: str, words: Sequence[str] | None = None) -> Options:
@@ -104,6 +111,7 @@ def parse(description: str, words: Sequence[str] | None = None) -> Options:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--schedule")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--port", type=int, required=True)

@@ -16,7 +16,7 @@ TEXTS = ["the film is great", "dull", "a slow and awful story ! " * 4, "fine act
 @pytest.fixture
 def offline(weights: Path) -> Offline:
     write_model(weights, "transformer", architecture="transformer")
-    return Offline(weights, "transformer", None, "float32", threads=1)
+    return Offline(weights, "transformer", None, "cpu", "float32", threads=1)
 
 
 def test_verdicts_are_those_of_the_texts_in_their_order(offline: Offline, weights: Path) -> None:
@@ -29,11 +29,11 @@ def test_verdicts_are_those_of_the_texts_in_their_order(offline: Offline, weight
 
 def test_best_bound_is_taken(offline: Offline, monkeypatch: pytest.MonkeyPatch) -> None:
     def seconds(texts: list[str], padded_tokens: int) -> float:
-        return len(texts) * (0.01 if padded_tokens == BOUNDS[1] else 0.02)
+        return len(texts) * (0.01 if padded_tokens == BOUNDS["cpu"][1] else 0.02)
 
     monkeypatch.setattr(offline, "_seconds", seconds)
     offline.choose(TEXTS * 100, seconds=2.0)
-    assert offline.padded_tokens == BOUNDS[1]
+    assert offline.padded_tokens == BOUNDS["cpu"][1]
     assert len(offline.texts) == 100  # at 50 texts/s, as the first bound does them
     assert offline.texts_per_second() == pytest.approx(100)
     offline.choose(TEXTS * 100, seconds=0.01)

@@ -15,7 +15,7 @@ import pytest
 
 from bench import serve
 from bench.comparison import Comparison, Plan
-from bench.contenders import TUNED, Rival, Setup, default, lockstep, name_of, tuned
+from bench.contenders import BASELINES, TUNED, Rival, Setup, default, lockstep, name_of, tuned
 from bench.load import Outcome
 from bench.processes import Server, running
 from bench.serve import measure, paused, tune
@@ -229,6 +229,13 @@ def test_baselines_run_as_they_are_said_to() -> None:
     assert "--quiet" in best
     assert "--settled" not in plain + best
     assert borrowed.split()[-2:] == ["--quiet", "--settled"]
+
+
+def test_all_compute_on_the_device_that_was_asked_for() -> None:
+    setup = Setup(weights=Path("weights"), model="lstm", device="cuda:0", dtype="auto", threads=2)
+    servers = [lockstep(setup), *(default(kind, setup) for kind in BASELINES)]
+    servers += [tuned(rival, setup, 1) for rival in TUNED]
+    assert all("--device cuda:0" in " ".join(server.command) for server in servers)
 
 
 def test_service_shares_out_the_cores_itself_unless_it_gets_fewer() -> None:
