@@ -144,11 +144,21 @@ class Classifier(nn.Module):
                 at, since each look at a number there waits for all that came before it: what is
                 copied to one has passed ``check`` on the host.
         """
+        logits: Tensor = self.head(self.summarize(input_ids, attention_mask, schedule))  # (B, C)
+        return logits
+
+    def summarize(
+        self, input_ids: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
+    ) -> Tensor:
+        """What the head reads of each row: its hidden states, pooled. Args and raises as forward.
+
+        Returns:
+            (B, P), in the dtype of the parameters.
+        """
         self.check(input_ids, attention_mask, schedule)
         embeddings = self.embedding(input_ids).to(self.head.weight.dtype)  # (B, T, E)
         hidden_states = self.encoder(embeddings, attention_mask, schedule)  # (B, T, D)
-        logits: Tensor = self.head(self.pool(hidden_states, attention_mask))  # (B, C)
-        return logits
+        return self.pool(hidden_states, attention_mask)  # (B, P)
 
     def cast(self, dtype: torch.dtype) -> Self:
         """Computes in ``dtype`` from now on. The shared table keeps its own: others read it too."""

@@ -65,9 +65,7 @@ def training_facts(
         "teachers": [named(teacher) for teacher in teachers],
         "started_from": start and named(start),
         "masked_words": masked,
-        "loss": "mean squared error on the teacher's logits (arXiv 1903.12136)"
-        if teachers
-        else "cross-entropy on the labels",
+        "loss": _loss(job.recipe) if teachers else "cross-entropy on the labels",
         "recipe": asdict(job.recipe),
         "steps": report.steps,
         "stopped_early": report.stopped_early,
@@ -77,6 +75,13 @@ def training_facts(
         "hardware": describe(resolve_device("auto")),
         "torch": torch.__version__,
     }
+
+
+def _loss(recipe: Recipe) -> str:
+    logits = "mean squared error on the teacher's logits (arXiv 1903.12136)"
+    if not recipe.hints:
+        return logits
+    return f"{logits}, and {recipe.hints:g} times that on its pooled vector (arXiv 1412.6550)"
 
 
 def named(folder: ModelFolder) -> dict[str, Any]:

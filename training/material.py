@@ -100,4 +100,10 @@ def training_set(
     ]
     # Asked part by part, so that a student that wants more copies finds what another asked for.
     answers = [teachers.logits(part, cache) for part in parts if part]
-    return TrainingSet([e for part in parts for e in part], torch.cat(answers), source.weight)
+    hints = [teachers.vectors(part, cache) for part in parts if part and recipe.hints]
+    return TrainingSet(
+        [example for part in parts for example in part],
+        torch.cat(answers),
+        source.weight,
+        torch.cat(hints) if hints else None,
+    )

@@ -21,12 +21,14 @@ class TrainingSet:
     Attributes:
         examples: N of them.
         targets: (N, C) teacher's logits, or None to learn the labels.
+        hints: (N, P) a teacher's pooled vectors, or None to learn none.
         weight: how often each is seen a pass.
     """
 
     examples: list[Example]
     targets: Tensor | None
     weight: float = 1.0
+    hints: Tensor | None = None
 
 
 def plan(train: Sequence[TrainingSet], recipe: Recipe) -> list[list[int]]:
@@ -52,13 +54,13 @@ def one_cycle(progress: float, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-def all_targets(train: Sequence[TrainingSet]) -> Tensor | None:
-    """The teacher's logits of every example, (N, C), or None where the labels are learnt.
+def joined(answers: Sequence[Tensor | None]) -> Tensor | None:
+    """What a teacher said of every source's examples, (N, …), or None where none was asked.
 
     Raises:
-        ValueError: some sources have a teacher's logits and some have none.
+        ValueError: it was asked of some sources and not of others.
     """
-    targets = [source.targets for source in train if source.targets is not None]
-    if targets and len(targets) != len(train):
-        raise ValueError("either every source has a teacher's logits or none has")
-    return torch.cat(targets) if targets else None
+    known = [answer for answer in answers if answer is not None]
+    if known and len(known) != len(answers):
+        raise ValueError("either every source has a teacher's answers or none has")
+    return torch.cat(known) if known else None

@@ -23,6 +23,7 @@ class Recipe:
         augment: altered copies of each short text, if there is a teacher.
         excerpts: sentences drawn from each long text, if there is a teacher.
         thinned: copies of each long text without some of its sentences, if there is a teacher.
+        hints: what a pooled vector unlike the first teacher's costs, beside logits unlike theirs.
         masked_passes: times that a pretrained encoder first goes through the texts guessing
             hidden words, their labels unseen.
         slices: checkpoints and validations, evenly over the run.
@@ -41,6 +42,7 @@ class Recipe:
     augment: int = 2
     excerpts: int = 6
     thinned: int = 0
+    hints: float = 0.0
     masked_passes: int = 0
     slices: int = 12
     patience: int = 6

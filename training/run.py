@@ -33,6 +33,8 @@ def train(job: TrainingJob) -> ModelFolder:
         DataError: a source can't be read, or ``work`` holds checkpoints of another run.
         CheckpointError: a teacher or the pretrained encoder can't be.
     """
+    if job.recipe.hints and not job.teachers:
+        raise DataError("--hints: there is no teacher to take them from")
     torch.manual_seed(job.recipe.seed)
     wordpiece = job.weights / folders.WORDPIECE
     if job.from_pretrained and not wordpiece.exists():

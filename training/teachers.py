@@ -18,7 +18,7 @@ from models import checkpoint
 from models.folder import ModelFolder
 from models.predict import Predictor
 from training.data import DataError
-from training.distil import teacher_logits
+from training.distil import teacher_logits, teacher_vectors
 from training.examples import Example
 from training.precision import choose_precision
 
@@ -68,6 +68,10 @@ class Teachers:
             for folder, predictor in zip(self.folders, self.predictors, strict=True)
         ]
         return torch.stack(answers).mean(dim=0)
+
+    def vectors(self, source: Sequence[Example], cache: Path) -> Tensor:
+        """What the first of them pools each example into: (N, P) float16. Args as ``logits``."""
+        return teacher_vectors(self.predictors[0], self.folders[0], source, cache)
 
 
 def locate(weights: Path, name: str) -> tuple[Path, str]:

@@ -14,7 +14,7 @@ from models.folder import ModelFolder
 from models.predict import Predictor
 from tests.small import write_model
 from training import distil
-from training.distil import teacher_logits
+from training.distil import teacher_logits, teacher_vectors
 from training.examples import Example
 
 EXAMPLES = [Example([2, word, word + 1, 3], 0) for word in range(5, 25)]
@@ -76,3 +76,17 @@ def test_another_teacher_is_asked_anew(
     teacher_logits(predictor, other, EXAMPLES, tmp_path)
     teacher_logits(predictor, folder, EXAMPLES[1:], tmp_path)
     assert asked == [20, 20, 19]
+
+
+def test_vectors_are_what_the_head_reads_and_are_kept_apart_from_logits(
+    teacher: tuple[ModelFolder, Predictor], asked: list[int], tmp_path: Path
+) -> None:
+    folder, predictor = teacher
+    logits = teacher_logits(predictor, folder, EXAMPLES, tmp_path)
+    vectors = teacher_vectors(predictor, folder, EXAMPLES, tmp_path)
+    again = teacher_vectors(predictor, folder, EXAMPLES, tmp_path)
+    assert torch.equal(vectors, again)
+    assert vectors.dtype == torch.float16
+    told = predictor.classifier.head(vectors.float())
+    assert torch.allclose(told, logits, atol=0.01)
+    assert asked == [20]

@@ -116,6 +116,34 @@ def test_student_learns_from_its_teachers_logits(job: TrainingJob) -> None:
     assert list((job.work / "teacher").glob("*.safetensors"))
 
 
+def test_student_takes_hints_from_its_first_teacher(
+    job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weighed: list[float] = []
+    step = Fitting.training_step
+
+    def noting(self: Fitting, batch: Any, index: int) -> torch.Tensor:
+        hints = batch[-1]
+        assert hints.shape == (len(batch[0]), self.hint.turn.out_features)
+        with torch.no_grad():
+            weighed.append(float(self.hint(self.classifier.summarize(*batch[:2]), hints)))
+        return step(self, batch, index)
+
+    monkeypatch.setattr(Fitting, "training_step", noting)
+    for name in ("first", "second"):
+        write_model(job.weights, name, labels=("bad", "fair", "good"))
+    recipe = replace(RECIPE, hints=1.0)
+    card = train(replace(job, teachers=("first", "second"), recipe=recipe)).card
+    assert "pooled vector (arXiv 1412.6550)" in card["training"]["loss"]
+    first, last = weighed[:5], weighed[-5:]
+    assert sum(last) < 0.7 * sum(first)  # its vectors come to tell what the teacher's do
+
+
+def test_hints_need_a_teacher(job: TrainingJob) -> None:
+    with pytest.raises(DataError, match="--hints: there is no teacher"):
+        train(replace(job, recipe=replace(RECIPE, hints=1.0)))
+
+
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_training_goes_on_from_a_model(job: TrainingJob, elsewhere: bool) -> None:
     first = train(job)
