@@ -34,6 +34,7 @@ from service.api.shadowing import Shadowing
 from service.api.workers import WorkerObserver
 from service.engine.activity import Activity
 from service.engine.client import Engine
+from service.heap import keep_what_is_loaded
 from service.observe import logs
 from service.observe.exchange import Observer
 from service.observe.metrics import Metrics
@@ -117,6 +118,7 @@ def create_app(
         async with tracing, engine, beating(getattr(app.state, "heartbeat", None)):
             # Whoever connects before waits for it, rather than being refused.
             await engine.meet(MEET_SECONDS)
+            keep_what_is_loaded()
             with draining(drain_delay_seconds, engine.close):
                 yield
             shadowing.close()

@@ -208,4 +208,7 @@ class Inbox:
         pending = self._pending.pop((sender, work_id), None)
         if pending is not None:
             pending.over = True
-            self._queue.remove(pending.places)
+            # Emptied, since places lead back to the request: without a ring it is gone at once,
+            # and leaves nothing for the garbage collector.
+            places, pending.places = pending.places, []
+            self._queue.remove(places)

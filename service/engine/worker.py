@@ -21,6 +21,7 @@ from service.engine.inbox import Inbox, WaitingWindow
 from service.engine.lifeline import end_with_parent
 from service.engine.options import WorkerOptions, heartbeat_path, socket_path
 from service.engine.wire import BatchFacts, Ride, WorkerState
+from service.heap import keep_what_is_loaded
 from service.observe import logs
 from service.observe.timing import now
 
@@ -64,6 +65,7 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
             from service.engine.loading import load
 
             self.compute, self.inbox = load(self.options, device)
+            keep_what_is_loaded()
 
     def predict(self, x: Any, **kwargs: Any) -> Any:
         """LitServe asks for one; work never passes through it."""

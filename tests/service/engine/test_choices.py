@@ -113,7 +113,7 @@ def test_form_is_timed_by_its_best_forward_and_not_by_its_first(
         return next(seconds[id(classifier)])
 
     monkeypatch.setattr(choices, "_forward_seconds", taken)
-    monkeypatch.setattr(choices, "PROBE_SHAPES", [(1, 32)])
+    monkeypatch.setattr(choices, "PROBE_SHAPES", {"cpu": [(1, 32)]})
     assert choices._seconds([slow, early, late]) == [0.45, 0.001, 0.002]
 
 

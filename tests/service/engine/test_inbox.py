@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import msgspec
 
 from service.engine.batcher import BatchLimits
@@ -151,3 +153,17 @@ def batch_size(inbox: Inbox, number: int, model: str) -> int:
     inbox.learn()
     inbox.forget(API)
     return len(batch)
+
+
+def test_answered_requests_leave_nothing_to_the_garbage_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        inbox, sent = inbox_with(work(1, 4, 40), work(2, 5))
+        for _ in range(2):
+            finish(inbox, inbox.take())
+        assert len(sent) == 2
+        del inbox, sent
+        assert gc.collect() == 0  # all of it went as soon as nobody held it
+    finally:
+        gc.enable()
