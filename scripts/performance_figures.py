@@ -29,20 +29,20 @@ LENGTHS = (16, 64, 256, 512, 1024)
 PLACES = {  # of forwards: which file, how run, texts
     "two CPU cores, 1 text": ("cpu", "eager", 1),
     "8 texts": ("cpu", "eager", 8),
-    "H100, graphs, 1 text": ("gpu", "captured", 1),
+    "H200, graphs, 1 text": ("gpu", "captured", 1),
     "32 texts": ("gpu", "captured", 32),
 }
 PEAK_MODEL, PEAK_LENGTH, PEAK_AIM = "transformer", 512, 0.5
 PEAK_PLACES = {
     "two CPU cores": ("cpu", "eager", (1, 8)),
-    "H100, kernel by kernel": ("gpu", "eager", (1, 8, 32)),
-    "H100, as a graph": ("gpu", "captured", (1, 8, 32)),
+    "H200, kernel by kernel": ("gpu", "eager", (1, 8, 32)),
+    "H200, as a graph": ("gpu", "captured", (1, 8, 32)),
 }
 
 
-def serve() -> dict[str, Any]:
+def serve(folder: str = "serve") -> dict[str, Any]:
     """What ``lockstep bench serve`` measured."""
-    path = DOCS / "performance" / "serve" / "serve.json"
+    path = DOCS / "performance" / folder / "serve.json"
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
@@ -68,6 +68,25 @@ def claims() -> Rows:
 def beside() -> Rows:
     """The service over the baselines that run its forward."""
     return beside_table([Beside(**one) for one in serve()["with_its_forward"]])
+
+
+def serve_gpu() -> Rows:
+    """The service on a GPU beside each of the others there."""
+    rows = [["texts", "clients", "beside", "requests/s over its", "p50, ms", "its p50, ms"]]
+    for one in serve("serve-gpu")["comparisons"]:
+        middle = {
+            (turns["server"], turns["clients"]): (
+                statistics.median(turn["per_second"] for turn in turns["rounds"]),
+                1e3 * statistics.median(turn["latency"]["p50"] for turn in turns["rounds"]),
+            )
+            for turns in one["turns"]
+        }
+        for (server, clients), (rate, p50) in middle.items():
+            if server != OURS:
+                our_rate, our_p50 = middle[OURS, clients]
+                figures = f"{our_rate / rate:.2f}", figure(our_p50), figure(p50)
+                rows.append([one["workload"]["name"], str(clients), server, *figures])
+    return rows
 
 
 def growth() -> Rows:
@@ -166,6 +185,7 @@ TABLES: Tables = {
     "claims": claims,
     "with_its_forward": beside,
     "growth": growth,
+    "serve_gpu": serve_gpu,
     "gpu_graphs": lambda: forwards("gpu", "captured", 1),
     "gpu_kernels": lambda: forwards("gpu", "eager", 1),
     "gpu_graphs_32": lambda: forwards("gpu", "captured", 32),

@@ -68,7 +68,10 @@ def _served(docs: Path) -> Iterator[Capacity]:
                 if turns["server"] == OURS
             ]
             what = "no forward" if one["free_forward"] else f"`{one['model']}`"
-            machine = f"machine of {found['hardware']['cores']} cores"
+            hardware = found["hardware"]
+            machine = f"machine of {hardware['cores']} cores"
+            if "cuda" in hardware:
+                machine += f", {hardware['device']}"
             yield Capacity(
                 f"{what}, {workload['name']} texts, whole service",
                 machine,
@@ -102,7 +105,7 @@ def _on_gpu(docs: Path) -> Iterator[Capacity]:
             if wanted.items() <= one.items():
                 what = f"`{one['model']}`, {length} tokens, forwards"
                 rate = GPU_BATCH / one["forward_seconds"]
-                yield Capacity(what, "H100", rate, "projected", source)
+                yield Capacity(what, "H200", rate, "projected", source)
 
 
 def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,7 +20,9 @@ from models.captured import CapturedForward, capture_where_it_wins
 logger = logging.getLogger("lockstep.compute")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-PROBE_SHAPES = ((1, 32), (8, 64))  # (B, T) of the forwards that choose a dtype and a layout
+# (B, T) of the forwards that choose a dtype and a layout. A GPU takes as long to start the kernels
+# of a small one in either format: what tells them apart is one that fills it.
+PROBE_SHAPES = {"cpu": ((1, 32), (8, 64)), "cuda": ((1, 32), (8, 64), (32, 256))}
 PROBE_REPEATS = 5
 PROBE_SECONDS = 0.1  # for one shape: a busy machine must not delay the start
 TRIED_SHAPE = (1, 8)  # of a forward that tells whether there is such a layout
@@ -150,14 +152,14 @@ def choose_schedule(classifier: Classifier, graphs: Graphs) -> Schedule | None:
 
 def warm_up(classifier: Classifier) -> None:
     """Lets the first forward of each probe shape set up what it sets up."""
-    for shape in PROBE_SHAPES:
+    for shape in PROBE_SHAPES[classifier.head.weight.device.type]:
         _forward_seconds(classifier, shape)
 
 
 def _seconds(classifiers: Sequence[Classifier]) -> list[float]:
     """The best of a few forwards of each probe shape, summed, of each; few where they are slow."""
     totals = [0.0] * len(classifiers)
-    for shape in PROBE_SHAPES:
+    for shape in PROBE_SHAPES[classifiers[0].head.weight.device.type]:
         first = [_forward_seconds(classifier, shape) for classifier in classifiers]
         taken = [[seconds] if seconds > PROBE_SECONDS else [] for seconds in first]
         # Of the others the first sets things up, which would count.

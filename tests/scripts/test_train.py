@@ -15,7 +15,11 @@ from models.registry import ARCHITECTURES
 
 NEEDED = {"train": "teacher", "average": "models", "evaluate": "model", "probe": "models"}
 LAST = {"lstm-last", "rnn-last"}
-FIRST = {"gru-first", "mingru-first"}  # a further pass goes on from these
+# What a further pass goes on from, and what is averaged.
+FIRST = {
+    *("gru-first", "gru-second", "gru-third", "mingru-first", "bilstm-first"),
+    *("minilm-a", "minilm-b", "minilm-c"),
+}
 SERVED = {*ARCHITECTURES} - {"minilm"}  # which is an average of several
 ROOT = Path(__file__).resolve().parent.parent.parent
 
