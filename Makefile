@@ -57,11 +57,11 @@ parts:  ## install the real parts that tests/real runs against (apt, as root or 
 real: parts setup-test  ## run the tests against real parts: Prometheus, Docker, wrk
 	$(BIN)/python -m pytest tests/real $(ARGS)
 
-gpu: setup-test  ## on a GPU: run its tests, measure the gap into docs/gap/gpu, and the service
+gpu: setup-test  ## on a GPU: run its tests, measure the gap into docs/gap/gpu, look at the service
 	@$(BIN)/python -c 'import sys, torch; torch.cuda.is_available() or sys.exit("make gpu: torch %s sees no GPU here; it needs one, and the CUDA build of torch (TORCH_INDEX left out)" % torch.__version__)'
 	$(BIN)/python -m pytest -m gpu tests/gpu $(ARGS)
 	$(BIN)/lockstep bench gap --device cuda --dtype both --out docs/gap/gpu
-	$(BIN)/lockstep bench serve --device cuda --quick --out docs/performance/serve-gpu
+	$(BIN)/lockstep bench serve --device cuda --quick --out .work/serve-gpu
 
 train: setup-train  ## train every model from the data, teacher first; goes on where it stopped
 	@LOCKSTEP='$(BIN)/lockstep' DATA='$(DATA)' scripts/train

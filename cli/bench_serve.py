@@ -152,7 +152,7 @@ def _measure(arguments: argparse.Namespace, plan: Plan) -> list[Comparison]:
     if arguments.data:
         tokenizer = Tokenizer.load(arguments.weights / folders.WORDPIECE)
         texts = read_texts(arguments.data, tokenizer, plan.seed)
-    device = str(usable_device(arguments.device))
+    device = _one_device(arguments.device)
     comparisons: list[Comparison] = []
     for at, model in enumerate(arguments.models):
         setup = Setup(
@@ -175,6 +175,12 @@ def _measure(arguments: argparse.Namespace, plan: Plan) -> list[Comparison]:
         )
         comparisons += compare(free, [KNOWN["short"]], texts, plan, _say)
     return comparisons
+
+
+def _one_device(wanted: str) -> str:
+    """One for all: the service would take every GPU there is, and the baselines have no second."""
+    device = str(usable_device(wanted))
+    return "cuda:0" if device == "cuda" else device
 
 
 def _hardware(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -138,15 +138,24 @@ class Predictor:
     ) -> list[list[float]]:
         """Logits of each window, in the order given; run by length, so that little is padding."""
         rows: list[list[float]] = [[]] * len(windows)
-        for batch in batches_by_length([len(w) for w in windows], self.max_padded_tokens):
-            chosen = [windows[i] for i in batch]
-            placed = place(self.classifier, chosen, schedule, self.tokenizer.padding_id)
+        for batch, placed in self.batches(windows, schedule):
             logits = run(self.classifier, *placed, schedule)
             for index, row in zip(batch, logits, strict=True):
                 rows[index] = row
+        return rows
+
+    def batches(
+        self, windows: Sequence[Sequence[int]], schedule: Schedule | None = None
+    ) -> Iterator[tuple[list[int], tuple[Tensor, Tensor]]]:
+        """Positions of windows of like length, and those as a batch on the classifier's device.
+
+        After each has been used, ``tell`` is told.
+        """
+        for batch in batches_by_length([len(w) for w in windows], self.max_padded_tokens):
+            chosen = [windows[i] for i in batch]
+            yield batch, place(self.classifier, chosen, schedule, self.tokenizer.padding_id)
             if self.tell:
                 self.tell(len(batch))
-        return rows
 
 
 def batches_by_length(lengths: Sequence[int], max_padded_tokens: int) -> Iterator[list[int]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +25,18 @@ from bench.serve_report import beside_table
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = (DOCS / "performance.md",)
 LENGTHS = (16, 64, 256, 512, 1024)
+GPU = read_gap(DOCS, "gpu")["hardware"]["device"].removeprefix("NVIDIA ")
 PLACES = {  # of forwards: which file, how run, texts
     "two CPU cores, 1 text": ("cpu", "eager", 1),
     "8 texts": ("cpu", "eager", 8),
-    "H200, graphs, 1 text": ("gpu", "captured", 1),
+    f"{GPU}, graphs, 1 text": ("gpu", "captured", 1),
     "32 texts": ("gpu", "captured", 32),
 }
 PEAK_MODEL, PEAK_LENGTH, PEAK_AIM = "transformer", 512, 0.5
 PEAK_PLACES = {
     "two CPU cores": ("cpu", "eager", (1, 8)),
-    "H200, kernel by kernel": ("gpu", "eager", (1, 8, 32)),
-    "H200, as a graph": ("gpu", "captured", (1, 8, 32)),
+    f"{GPU}, kernel by kernel": ("gpu", "eager", (1, 8, 32)),
+    f"{GPU}, as a graph": ("gpu", "captured", (1, 8, 32)),
 }
 
 
@@ -71,21 +71,22 @@ def beside() -> Rows:
 
 
 def serve_gpu() -> Rows:
-    """The service on a GPU beside each of the others there."""
-    rows = [["texts", "clients", "beside", "requests/s over its", "p50, ms", "its p50, ms"]]
+    """The service on a GPU beside the others there; ratios as ``serve_claims`` takes them."""
+    rows = [["", "clients", "beside", "requests/s over its", "p50, ms", "its p50, ms"]]
     for one in serve("serve-gpu")["comparisons"]:
-        middle = {
-            (turns["server"], turns["clients"]): (
-                statistics.median(turn["per_second"] for turn in turns["rounds"]),
-                1e3 * statistics.median(turn["latency"]["p50"] for turn in turns["rounds"]),
-            )
-            for turns in one["turns"]
-        }
-        for (server, clients), (rate, p50) in middle.items():
-            if server != OURS:
-                our_rate, our_p50 = middle[OURS, clients]
-                figures = f"{our_rate / rate:.2f}", figure(our_p50), figure(p50)
-                rows.append([one["workload"]["name"], str(clients), server, *figures])
+        rounds = {(turns["server"], turns["clients"]): turns["rounds"] for turns in one["turns"]}
+        for (server, clients), theirs in rounds.items():
+            if server == OURS:
+                continue
+            ours = rounds[OURS, clients]
+            pairs = zip(ours, theirs, strict=True)
+            ratio = statistics.median(a["per_second"] / b["per_second"] for a, b in pairs)
+            p50s = [
+                figure(1e3 * statistics.median(turn["latency"]["p50"] for turn in turns))
+                for turns in (ours, theirs)
+            ]
+            title = f"{one['model']}, {one['workload']['name']}"
+            rows.append([title, str(clients), server, f"{ratio:.2f}", *p50s])
     return rows
 
 
@@ -171,16 +172,18 @@ def peak() -> Rows:
 
 def breakdowns() -> Rows:
     """What takes the rest, wherever it was profiled."""
-    return kinds_table([Breakdown(**one) for one in _profiled()])
-
-
-def _profiled() -> Iterator[dict[str, Any]]:
-    for kind in ("cpu", "gpu"):
-        yield from gap(kind).get("breakdowns", [])  # the runs of before had none
+    rows: Rows = []
+    for place, kind in (("two CPU cores", "cpu"), (GPU, "gpu")):
+        headings, *body = kinds_table([Breakdown(**one) for one in gap(kind)["breakdowns"]])
+        rows = rows or [["on", *headings]]
+        assert rows[0][1:] == headings, "both were profiled alike"
+        rows += [[place, *row] for row in body]
+    return rows
 
 
 TABLES: Tables = {
     "serve_command": lambda: commands(serve()),
+    "serve_gpu_command": lambda: commands(serve("serve-gpu")),
     "gap_commands": lambda: commands(gap("cpu"), gap("gpu")),
     "claims": claims,
     "with_its_forward": beside,

@@ -99,13 +99,14 @@ def _on_gpu(docs: Path) -> Iterator[Capacity]:
     """Forwards alone, as CUDA graphs."""
     source = "gap/gpu/gap.json"
     found = json.loads((docs / source).read_text(encoding="utf-8"))
+    device = found["hardware"]["device"].removeprefix("NVIDIA ")
     for length in GPU_LENGTHS:
         wanted = {"batch": GPU_BATCH, "length": length, "how": "captured", "dtype": "bfloat16"}
         for one in _in_order(found["cells"]):
             if wanted.items() <= one.items():
                 what = f"`{one['model']}`, {length} tokens, forwards"
                 rate = GPU_BATCH / one["forward_seconds"]
-                yield Capacity(what, "H200", rate, "projected", source)
+                yield Capacity(what, device, rate, "projected", source)
 
 
 def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

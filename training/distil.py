@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.folder import ModelFolder
-from models.predict import Predictor, batches_by_length, place
+from models.predict import Predictor
 from training.examples import Example
 
 CHUNK = 8192  # examples between two saves: a long labelling can be taken up again
@@ -52,9 +52,7 @@ def teacher_vectors(
     @torch.inference_mode()
     def say(chunk: Sequence[Example]) -> Tensor:
         vectors = torch.empty(len(chunk), teacher.classifier.head.in_features, dtype=torch.float16)
-        lengths = [len(example.ids) for example in chunk]
-        for batch in batches_by_length(lengths, teacher.max_padded_tokens):
-            placed = place(teacher.classifier, [chunk[position].ids for position in batch])
+        for batch, placed in teacher.batches([example.ids for example in chunk]):
             vectors[batch] = teacher.classifier.summarize(*placed).half().cpu()
         return vectors
 

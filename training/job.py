@@ -64,7 +64,7 @@ def training_facts(
         "data": [{"source": source, "weight": weight} for source, weight in job.sources],
         "teachers": [named(teacher) for teacher in teachers],
         "started_from": start and named(start),
-        "masked_words": masked,
+        "masked_words": masked or (start and start.card.get("training", {}).get("masked_words")),
         "loss": _loss(job.recipe) if teachers else "cross-entropy on the labels",
         "recipe": asdict(job.recipe),
         "steps": report.steps,
@@ -81,7 +81,8 @@ def _loss(recipe: Recipe) -> str:
     logits = "mean squared error on the teacher's logits (arXiv 1903.12136)"
     if not recipe.hints:
         return logits
-    return f"{logits}, and {recipe.hints:g} times that on its pooled vector (arXiv 1412.6550)"
+    vector = "the first teacher's pooled vector (arXiv 1412.6550)"
+    return f"{logits}, and {recipe.hints:g} times that on {vector}"
 
 
 def named(folder: ModelFolder) -> dict[str, Any]:

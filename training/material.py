@@ -100,10 +100,8 @@ def training_set(
     ]
     # Asked part by part, so that a student that wants more copies finds what another asked for.
     answers = [teachers.logits(part, cache) for part in parts if part]
-    hints = [teachers.vectors(part, cache) for part in parts if part and recipe.hints]
-    return TrainingSet(
-        [example for part in parts for example in part],
-        torch.cat(answers),
-        source.weight,
-        torch.cat(hints) if hints else None,
-    )
+    hints = None
+    if recipe.hints:
+        hints = torch.cat([teachers.vectors(part, cache) for part in parts if part])
+    every = [example for part in parts for example in part]
+    return TrainingSet(every, torch.cat(answers), source.weight, hints)

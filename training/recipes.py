@@ -23,7 +23,7 @@ class Recipe:
         augment: altered copies of each short text, if there is a teacher.
         excerpts: sentences drawn from each long text, if there is a teacher.
         thinned: copies of each long text without some of its sentences, if there is a teacher.
-        hints: what a pooled vector unlike the first teacher's costs, beside logits unlike theirs.
+        hints: weight of the squared error on the first teacher's pooled vector; 0 for none.
         masked_passes: times that a pretrained encoder first goes through the texts guessing
             hidden words, their labels unseen.
         slices: checkpoints and validations, evenly over the run.

@@ -76,8 +76,11 @@ def create_api(options: Options) -> SentimentAPI:
 def main() -> None:
     """Serves until a signal."""
     options = parse("LitServe with its own batching")
+    # One device: the model goes to the one that is named, whatever LitServe hands to ``setup``.
     accelerator = options.device.partition(":")[0]
-    server = litserve.LitServer(create_api(options), accelerator=accelerator, timeout=False)
+    server = litserve.LitServer(
+        create_api(options), accelerator=accelerator, devices=1, timeout=False
+    )
     server.run(
         host=HOST,
         port=options.port,

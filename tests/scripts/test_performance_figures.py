@@ -11,7 +11,7 @@ import pytest
 
 from bench.marked import MARK
 from scripts import performance_figures
-from scripts.performance_figures import PAGES, TABLES, breakdowns, fits, growth, peak
+from scripts.performance_figures import GPU, PAGES, TABLES, breakdowns, fits, growth, peak
 
 
 def test_page_shows_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,12 +80,13 @@ def test_share_of_the_peak_is_held_against_half(
     ]
 
 
-def test_breakdown_is_shown_of_runs_that_have_one(measured: Callable[..., None]) -> None:
+def test_breakdowns_are_shown_of_each_place(measured: Callable[..., None]) -> None:
     one = {"model": "transformer", "dtype": "bfloat16", "batch": 1, "length": 512}
     profiled = one | {"seconds": 0.02, "shares": {"attention": 0.25, "the rest": 0.75}}
     measured("gap/cpu/gap.json", breakdowns=[profiled])
-    measured("gap/gpu/gap.json")
+    measured("gap/gpu/gap.json", breakdowns=[profiled | {"seconds": 0.0003}])
     assert breakdowns() == [
-        ["forward", "ms", "attention", "the rest"],
-        ["transformer, bfloat16, 1 x 512 tokens", "20.0", "25%", "75%"],
+        ["on", "forward", "ms", "attention", "the rest"],
+        ["two CPU cores", "transformer, bfloat16, 1 x 512 tokens", "20.0", "25%", "75%"],
+        [GPU, "transformer, bfloat16, 1 x 512 tokens", "0.300", "25%", "75%"],
     ]

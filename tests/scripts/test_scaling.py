@@ -54,7 +54,7 @@ def test_figure_has_three_digits(value: float, written: str) -> None:
 def test_every_rate_is_marked_and_named() -> None:
     for what, _, _, basis, source in RATES:
         assert basis == ("measured" if "whole service" in what else "projected")
-        (path,) = set(re.findall(r"[\w/]+\.json", source))
+        (path,) = set(re.findall(r"[\w/-]+\.json", source))
         assert (DOCS / path).exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -65,6 +66,7 @@ def serving(
             eventually(lambda: client.get("/health/ready").status_code == 200, WAIT_SECONDS)
             yield client
     finally:
+        gc.unfreeze()  # the service keeps what is loaded; a test's process goes on without it
         worker.stopping = True
         loop.join(WAIT_SECONDS)
     assert not loop.is_alive(), "the worker goes on"

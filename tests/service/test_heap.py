@@ -23,7 +23,7 @@ def begin():
 begin()
 os.register_at_fork(after_in_child=begin)
 """
-MANY = 60_000  # a process that has loaded torch holds several times as many
+MANY = 20_000  # a ready API process holds three times as many, a worker many times
 
 
 def looked_at(log: Path) -> dict[int, list[int]]:

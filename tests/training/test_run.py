@@ -126,15 +126,18 @@ def test_student_takes_hints_from_its_first_teacher(
         hints = batch[-1]
         assert hints.shape == (len(batch[0]), self.hint.turn.out_features)
         with torch.no_grad():
+            assert torch.allclose(told(*batch[:2]), hints.float(), atol=0.01)
             weighed.append(float(self.hint(self.classifier.summarize(*batch[:2]), hints)))
         return step(self, batch, index)
 
     monkeypatch.setattr(Fitting, "training_step", noting)
-    for name in ("first", "second"):
-        write_model(job.weights, name, labels=("bad", "fair", "good"))
+    for seed, name in enumerate(("first", "second")):
+        write_model(job.weights, name, seed=seed, labels=("bad", "fair", "good"))
+    _, first_teacher = load_predictor(job.weights, "first")
+    told = first_teacher.classifier.summarize
     recipe = replace(RECIPE, hints=1.0)
     card = train(replace(job, teachers=("first", "second"), recipe=recipe)).card
-    assert "pooled vector (arXiv 1412.6550)" in card["training"]["loss"]
+    assert "first teacher's pooled vector (arXiv 1412.6550)" in card["training"]["loss"]
     first, last = weighed[:5], weighed[-5:]
     assert sum(last) < 0.7 * sum(first)  # its vectors come to tell what the teacher's do
 
