@@ -18,6 +18,12 @@ def read_gap(docs: Path, kind: str) -> dict[str, Any]:
     return found
 
 
+def card(gap: dict[str, Any]) -> str:
+    """What the GPU that measured it is called, without its maker."""
+    device: str = gap["hardware"]["device"]
+    return device.removeprefix("NVIDIA ")
+
+
 def cells_by_line(gap: dict[str, Any], how: str, batch: int) -> dict[Line, Along]:
     """What was measured in bfloat16, run so and for so many texts."""
     found: dict[Line, Along] = {}

@@ -147,12 +147,13 @@ def _measure(arguments: argparse.Namespace, plan: Plan) -> list[Comparison]:
 
     if unknown := [name for name in arguments.workloads or () if name not in KNOWN]:
         raise ValueError(f"no workload {', '.join(unknown)}; there are: {', '.join(KNOWN)}")
-    folders.discover(arguments.weights, arguments.models)  # or it is said before the work
+    # What can't be is said before the work.
+    folders.discover(arguments.weights, arguments.models)
+    device = _one_device(arguments.device)
     texts = make_texts(plan.seed)
     if arguments.data:
         tokenizer = Tokenizer.load(arguments.weights / folders.WORDPIECE)
         texts = read_texts(arguments.data, tokenizer, plan.seed)
-    device = _one_device(arguments.device)
     comparisons: list[Comparison] = []
     for at, model in enumerate(arguments.models):
         setup = Setup(

@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.breakdown import Breakdown
 from bench.gap_figures import Fit
-from bench.gap_file import Along, cells_by_line, read_gap
+from bench.gap_file import Along, card, cells_by_line, read_gap
 from bench.gap_report import NOTHING, figure, kinds_table, text_of
 from bench.marked import Rows, Tables, refresh
 from bench.serve_claims import OURS, Beside
@@ -25,7 +25,7 @@ from bench.serve_report import beside_table
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = (DOCS / "performance.md",)
 LENGTHS = (16, 64, 256, 512, 1024)
-GPU = read_gap(DOCS, "gpu")["hardware"]["device"].removeprefix("NVIDIA ")
+GPU = card(read_gap(DOCS, "gpu"))
 PLACES = {  # of forwards: which file, how run, texts
     "two CPU cores, 1 text": ("cpu", "eager", 1),
     "8 texts": ("cpu", "eager", 8),

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.gap_file import card, read_gap
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = "<!-- by scripts/scaling.py -->", "<!-- end -->"
 LOADS = (10, 1_000, 100_000)  # requests a second, one text each
@@ -98,15 +100,14 @@ def _replayed(docs: Path) -> Iterator[Capacity]:
 def _on_gpu(docs: Path) -> Iterator[Capacity]:
     """Forwards alone, as CUDA graphs."""
     source = "gap/gpu/gap.json"
-    found = json.loads((docs / source).read_text(encoding="utf-8"))
-    device = found["hardware"]["device"].removeprefix("NVIDIA ")
+    found = read_gap(docs, "gpu")
     for length in GPU_LENGTHS:
         wanted = {"batch": GPU_BATCH, "length": length, "how": "captured", "dtype": "bfloat16"}
         for one in _in_order(found["cells"]):
             if wanted.items() <= one.items():
                 what = f"`{one['model']}`, {length} tokens, forwards"
                 rate = GPU_BATCH / one["forward_seconds"]
-                yield Capacity(what, device, rate, "projected", source)
+                yield Capacity(what, card(found), rate, "projected", source)
 
 
 def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
