@@ -55,25 +55,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from cli.probe_tables import all_tables, markdown
+    from models.folder import ModelFolder
     from training.data import label_index, read
-    from training.probe import draw
+    from training.probe import Probe, draw
     from training.probed import conditions, figures, keep, kept
 
     plot = _plotter()
     data = read(arguments.data)
     rows = draw(data.rows, arguments.rows)
-    chosen = _find(arguments.weights, arguments.models)
-    for folder in chosen.values():
-        for row in rows:
-            label_index(row.label, folder.labels)
-    fillers = _fillers(chosen, arguments.filler)
     filler = MASK if arguments.filler is None else arguments.filler
-    arguments.out.mkdir(parents=True, exist_ok=True)  # a mistake is found before an hour's work
-
     under, path = conditions(data.name, rows, filler), arguments.out / "probe.json"
     known = {} if arguments.restart else kept(path, under)
+    chosen = _find(arguments.weights, arguments.models, known)
+    present = {name: one for name, one in chosen.items() if isinstance(one, ModelFolder)}
+    for folder in present.values():
+        for row in rows:
+            label_index(row.label, folder.labels)
+    fillers = _fillers(present, arguments.filler)
+    arguments.out.mkdir(parents=True, exist_ok=True)  # a mistake is found before an hour's work
+
     probes: dict[str, Probe] = {}
-    for name, folder in chosen.items():
+    for name, one in chosen.items():
+        if isinstance(one, Probe):
+            _say(f"{name}: its folder is gone; as it was measured before")
+            probes[name] = one
+            continue
+        folder = one
         key = (name, folder.sha256["weights"])
         probes[name] = known[key] = known.get(key) or _measure(folder, rows, fillers[name])
         # With all that was known, so that a run that is stopped loses nothing.
@@ -103,18 +110,28 @@ def _plotter() -> Callable[[Sequence[Probe], Path], list[Path]]:
     return plot
 
 
-def _find(weights: Path, names: Sequence[str]) -> dict[str, ModelFolder]:
-    """The models by their names, which their lines in the plots bear."""
+def _find(
+    weights: Path, names: Sequence[str], known: dict[tuple[str, str], Probe]
+) -> dict[str, ModelFolder | Probe]:
+    """The models by their names, which their lines in the plots bear.
+
+    Of a model outside of ``weights`` whose folder is gone, what was measured while it was there.
+    """
     from models import folder as folders
     from training.teachers import locate
 
-    found: dict[str, ModelFolder] = {}
+    found: dict[str, ModelFolder | Probe] = {}
+    places: dict[str, Path] = {}
     for typed in names:
         place, name = locate(weights, typed)
-        folder = folders.discover(place, [name])[name]
-        other = found.setdefault(name, folder).path
-        if other.resolve() != folder.path.resolve():
-            raise ValueError(f"two models are named {name}: {other} and {folder.path}")
+        other = places.setdefault(name, place / name)
+        if other.resolve() != (place / name).resolve():
+            raise ValueError(f"two models are named {name}: {other} and {place / name}")
+        before = [probe for (model, _), probe in known.items() if model == name]
+        if place != weights and not (place / name).exists() and before:
+            found[name] = before[-1]
+        else:
+            found[name] = folders.discover(place, [name])[name]
     return found
 
 

@@ -46,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "which fnn has no use for)",
     )
     parser.add_argument(
-        "--pretrained", action="store_true", help="start from the pretrained encoder (minilm)"
+        "--pretrained",
+        action="store_true",
+        help="start from the pretrained encoder (minilm and mpnet)",
     )
     parser.add_argument(
         "--start", metavar="MODEL", help="go on from this model of --weights, or folder"

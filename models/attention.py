@@ -27,14 +27,17 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Te
         query: of each position.
         key: of each position.
         value: of each position.
-        mask: (B, 1, 1, T) bool, True = may be attended to; None where nothing is padding.
+        mask: (B, 1, 1, T) bool, True = may be attended to; None where nothing is padding. Or
+            (B or 1, nh, T, T) of the queries' dtype, which is added to the scores.
     """
     if torch.is_grad_enabled() and query.device.type == "cpu":
         # The fused kernel's backward is slower on a CPU than these three products: in bfloat16
         # by a tenth at 256 tokens and by half at 16.
         scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5  # (B, nh, T, T)
-        if mask is not None:
+        if mask is not None and mask.dtype is torch.bool:
             scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        elif mask is not None:
+            scores = scores + mask
         attended: Tensor = scores.softmax(dim=-1) @ value
         return attended
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
@@ -56,7 +59,7 @@ class Padding:
 
     Attributes:
         shape: (B, T).
-        mask: (B, 1, 1, T), as ``padding_mask`` has it.
+        mask: (B, 1, 1, T), as ``padding_mask`` has it, or what ``attend`` takes in its place.
         tokens: (N,) places of the real tokens in the flattened batch; None where layers read all.
         flat: whether the layers read rows of a usual number (``rows.py``) rather than a batch.
     """

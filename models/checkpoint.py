@@ -14,10 +14,10 @@ from models import tokenizer
 from models.base import Classifier
 from models.device import resolve_device
 from models.embedding import FrozenEmbedding
-from models.errors import CheckpointError
+from models.errors import CheckpointError, InputError
 from models.folder import ModelFolder
 from models.predict import Predictor
-from models.registry import ARCHITECTURES, build
+from models.registry import build, find
 from models.tokenizer import Tokenizer
 
 # Of a predictor's batches: beyond it a CPU gains nothing, a GPU is still half idle below it.
@@ -46,12 +46,10 @@ def load(folder: ModelFolder, embedding: FrozenEmbedding) -> Classifier:
     Raises:
         CheckpointError: the weights aren't those the config describes.
     """
-    architecture = ARCHITECTURES.get(folder.architecture)
-    if architecture is None:
-        raise CheckpointError(
-            f"{folder.path} is of architecture {folder.architecture!r}; "
-            f"this version knows: {', '.join(ARCHITECTURES)}"
-        )
+    try:
+        architecture = find(folder.architecture)
+    except InputError as error:
+        raise CheckpointError(f"{folder.path}: {error}") from error
     values = folder.config | {"labels": folder.labels}
     try:
         config = architecture.config(**values)

@@ -17,6 +17,7 @@ from models.lstm import LSTMConfig, LSTMEncoder
 from models.mamba import MambaConfig, MambaEncoder
 from models.mingru import MinGRUConfig, MinGRUEncoder
 from models.minilm import MiniLMConfig, MiniLMEncoder
+from models.mpnet import MPNetConfig, MPNetEncoder
 from models.rnn import RNNConfig, RNNEncoder
 from models.transformer import TransformerConfig, TransformerEncoder
 
@@ -42,6 +43,24 @@ ARCHITECTURES: dict[str, Architecture] = {
     "minilm": Architecture(MiniLMConfig, MiniLMEncoder),
 }
 
+# Too large to stand beside those: they teach, and have a folder of models of their own.
+TEACHERS: dict[str, Architecture] = {
+    "mpnet": Architecture(MPNetConfig, MPNetEncoder),
+}
+
+
+def find(name: str) -> Architecture:
+    """The architecture of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = ARCHITECTURES.get(name) or TEACHERS.get(name)
+    if found is None:
+        known = ", ".join([*ARCHITECTURES, *TEACHERS])
+        raise InputError(f"no architecture {name!r}; there are: {known}")
+    return found
+
 
 def build(architecture: str, config: ClassifierConfig, embedding: FrozenEmbedding) -> Classifier:
     """An untrained classifier of ``architecture``.
@@ -49,9 +68,7 @@ def build(architecture: str, config: ClassifierConfig, embedding: FrozenEmbeddin
     Raises:
         InputError: no such architecture, or the config is of another one.
     """
-    entry = ARCHITECTURES.get(architecture)
-    if entry is None:
-        raise InputError(f"no architecture {architecture!r}; there are: {', '.join(ARCHITECTURES)}")
+    entry = find(architecture)
     if type(config) is not entry.config:
         raise InputError(
             f"{architecture} takes {entry.config.__name__}, not {type(config).__name__}"

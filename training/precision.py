@@ -32,7 +32,7 @@ def choose_precision(architecture: str, wanted: str) -> torch.dtype:
 
 
 def _is_recurrence(architecture: str) -> bool:
-    config = registry.ARCHITECTURES[architecture].config()
+    config = registry.find(architecture).config()
     with torch.device("meta"):
         embedding = FrozenEmbedding(torch.empty(1, config.input_size))
         classifier = registry.build(architecture, config, embedding)
@@ -40,7 +40,7 @@ def _is_recurrence(architecture: str) -> bool:
 
 
 def _step_seconds(architecture: str, bfloat16: bool) -> float:
-    config = registry.ARCHITECTURES[architecture].config()
+    config = registry.find(architecture).config()
     embedding = FrozenEmbedding.random(100, config.input_size)
     classifier = registry.build(architecture, config, embedding)
     input_ids = torch.randint(100, (8, 128))

@@ -73,6 +73,7 @@ RECIPES: dict[str, Recipe] = {
     "minilm": Recipe(
         learning_rate=5e-5, passes=2, max_length=512, dropout=0.1, slices=6, masked_passes=16
     ),
+    "mpnet": Recipe(learning_rate=5e-5, max_length=512, dropout=0.1, slices=6),
     "lstm": Recipe(learning_rate=1e-3),
     "gru": Recipe(learning_rate=1e-3),
     "bilstm": Recipe(learning_rate=1e-3),
@@ -89,5 +90,6 @@ RECIPES: dict[str, Recipe] = {
 # Why an encoder hasn't 2.5 million parameters as the others have, for its card.
 OTHER_SIZES = {
     "minilm": "its encoder has 10.8 million parameters, not the others' 2.5: its sizes are those "
-    "of the pretrained one that it starts from"
+    "of the pretrained one that it starts from",
+    "mpnet": "its encoder has 85.4 million parameters, as the pretrained one that it starts from",
 }

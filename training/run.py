@@ -37,13 +37,16 @@ def train(job: TrainingJob) -> ModelFolder:
         raise DataError("--hints: there is no teacher to take them from")
     torch.manual_seed(job.recipe.seed)
     wordpiece = job.weights / folders.WORDPIECE
-    if job.from_pretrained and not wordpiece.exists():
-        pretrained.write_wordpiece(wordpiece, pretrained.pretrained_folder())
+    known = pretrained.read(job.architecture) if job.from_pretrained else None
+    if known and not wordpiece.exists():
+        pretrained.write_wordpiece(wordpiece, known.words)
     tokenizer = Tokenizer.load(wordpiece)
     sets = [data.read(source) for source, _ in job.sources]
     labels = job.labels or data.label_names(row for one in sets for row in one.rows)
 
     classifier = _new_classifier(job, labels)
+    if known:
+        known.fill(classifier)
     start = _start(job, classifier)
     teachers = Teachers.load(job.weights, job.teachers, labels, job.precision)
     claim(job.work / job.name, _identity(job, sets, labels, teachers.folders, start))
@@ -67,12 +70,9 @@ def train(job: TrainingJob) -> ModelFolder:
 
 def _new_classifier(job: TrainingJob, labels: tuple[str, ...]) -> Classifier:
     embedding = checkpoint.load_embedding(job.weights / folders.WORDPIECE)
-    config = registry.ARCHITECTURES[job.architecture].config(labels=labels)
+    config = registry.find(job.architecture).config(labels=labels)
     config = replace(config, pooling=job.pooling or config.pooling)
-    classifier = registry.build(job.architecture, config, embedding)
-    if job.from_pretrained:
-        pretrained.load_encoder(classifier, pretrained.pretrained_folder())
-    return classifier
+    return registry.build(job.architecture, config, embedding)
 
 
 def _start(job: TrainingJob, classifier: Classifier) -> ModelFolder | None:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from models import checkpoint
-from models.folder import ModelFolder
+from models.folder import WORDPIECE, ModelFolder, sha256
 from models.predict import Predictor
+from models.tokenizer import FILE_NAME
 from training.data import DataError
 from training.distil import teacher_logits, teacher_vectors
 from training.examples import Example
@@ -43,15 +44,18 @@ class Teachers:
 
         Raises:
             CheckpointError: one can't be read.
-            DataError: one has other labels.
+            DataError: one has other labels, or reads other tokens than the student.
         """
         loaded = []
+        tokenizer = weights / WORDPIECE / FILE_NAME
         for name in names:
             folder, predictor = checkpoint.load_predictor(*locate(weights, name), "auto")
             if folder.labels != tuple(labels):
                 raise DataError(
                     f"the teacher's labels are {folder.labels}; the data's are {labels}"
                 )
+            if folder.sha256["tokenizer"] != sha256(tokenizer):
+                raise DataError(f"the teacher {name} reads other tokens than {tokenizer} makes")
             predictor.classifier.cast(choose_precision(folder.architecture, precision))
             loaded.append((folder, predictor))
         return cls(tuple(folder for folder, _ in loaded), tuple(p for _, p in loaded))

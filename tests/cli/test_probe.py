@@ -174,6 +174,23 @@ def test_probe_takes_what_it_measured_before(
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_probe_keeps_what_it_measured_of_a_model_whose_folder_is_gone(
+    tmp_path: Path, words: list[str], elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [words[0], str(elsewhere), *words[1:]]
+    assert main(command) == 0
+    before = (tmp_path / "out" / "probe.json").read_text()
+    shutil.rmtree(elsewhere.parent)
+    capsys.readouterr()
+    assert main(command) == 0
+    told = f"{elsewhere.name}: its folder is gone; as it was measured before\n"
+    assert capsys.readouterr().err == told
+    assert (tmp_path / "out" / "probe.json").read_text() == before
+    assert main([*command, "--restart"]) == 2
+    assert "holds no models" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_probe_that_was_stopped_goes_on(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

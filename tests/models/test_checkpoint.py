@@ -91,7 +91,7 @@ def test_heads_that_dont_fit_are_refused(weights: Path) -> None:
 def test_unknown_architecture_is_refused(weights: Path) -> None:
     path = write_model(weights).path / folders.CONFIG_FILE
     path.write_text(path.read_text().replace('"lstm"', '"perceptron"'))
-    with pytest.raises(CheckpointError, match=r"'perceptron'; this version knows: .*lstm"):
+    with pytest.raises(CheckpointError, match=r"no architecture 'perceptron'; there are: .*lstm"):
         load(weights)
 
 

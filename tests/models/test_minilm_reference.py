@@ -1,4 +1,4 @@
-"""Our MiniLM against the reference BERT, on outputs stored by ``make_minilm_reference.py``."""
+"""Our MiniLM against the reference BERT, on outputs stored by ``make_references.py``."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from torch import Tensor
 
 from models.errors import CheckpointError
 from models.minilm import MiniLMConfig, MiniLMEncoder
-from training.pretrained import convert, pretrained_folder
+from training.pretrained import WORDS, convert_minilm, read
 
 DATA = Path(__file__).resolve().parent.parent / "data"
-WORDS = "embeddings.word_embeddings.weight"
 
 
 def pretrained() -> dict[str, Tensor]:
     """The pretrained weights; a test that needs them is skipped without them, but not in CI."""
     try:
-        return load_file(pretrained_folder() / "model.safetensors")
+        return read("minilm").weights
     except CheckpointError as error:
         if os.environ.get("CI"):
             raise
@@ -34,7 +33,7 @@ def largest_difference(
 ) -> float:
     """Between the hidden states of real tokens: those of padding mean nothing."""
     encoder = MiniLMEncoder(config).eval()
-    encoder.load_state_dict(convert(bert, config))
+    encoder.load_state_dict(convert_minilm(bert, config))
     mask = reference["attention_mask"]
     hidden_states = encoder(bert[WORDS][reference["input_ids"]], mask)
     return float((hidden_states - reference["last_hidden_state"])[mask].abs().max())

@@ -61,9 +61,9 @@ def test_sources_with_and_without_a_teacher_dont_mix() -> None:
 
 
 def test_every_recipe_is_of_a_registered_architecture() -> None:
-    from models.registry import ARCHITECTURES
+    from models.registry import ARCHITECTURES, TEACHERS
 
-    assert set(RECIPES) == set(ARCHITECTURES)
+    assert set(RECIPES) == {*ARCHITECTURES, *TEACHERS}
 
 
 def test_claim_lets_the_same_run_go_on(tmp_path: Path) -> None:
