@@ -39,14 +39,18 @@ def judge(
         temperature: divides the logits before the softmax (Guo et al. 2017, arXiv 1706.04599,
             section 4.2); fitted on rows held back from training.
     """
-    total = sum(lengths)
-    mean = [
-        sum(row[label] * length for row, length in zip(logits, lengths, strict=True)) / total
-        for label in range(len(labels))
-    ]
+    mean = logits[0] if len(logits) == len(lengths) == 1 else _mean(logits, lengths)
     probabilities = softmax([logit / temperature for logit in mean])
     best = max(range(len(labels)), key=probabilities.__getitem__)
     return Verdict(labels[best], probabilities[best], dict(zip(labels, probabilities, strict=True)))
+
+
+def _mean(logits: Sequence[Sequence[float]], lengths: Sequence[int]) -> list[float]:
+    total = sum(lengths)
+    return [
+        sum(logit * length for logit, length in zip(column, lengths, strict=True)) / total
+        for column in zip(*logits, strict=True)
+    ]
 
 
 def judge_texts(

@@ -3,12 +3,14 @@
     .venv/bin/python scripts/recording_cost.py
 
 First a microbenchmark of everything recorded for one answered request of one text, its batch's
-facts included: for one API process, and for several, which keep their values in files. Then a
+facts included: for one API process, and for several, which keep their values in files; folded after
+each request, as where one client asks, and after a hundred, as where many do. Then a
 service, one client, and the CPU time of its API process and of its worker over many requests.
 """
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import tempfile
 import time
@@ -39,14 +41,17 @@ def record(metrics: Metrics) -> None:
     metrics.request("lstm", "/v1/classify", 200, 0.003)
 
 
-def microseconds(folder: Path | None) -> float:
-    """CPU time of recording one request; the median of some rounds."""
+def microseconds(folder: Path | None, together: int) -> float:
+    """CPU time of recording a request, folded so many together; the median of some rounds."""
     metrics = Metrics({"lstm": ["negative", "positive"]}, ["/v1/classify"], folder=folder)
+    metrics.gather(asyncio.new_event_loop())  # which doesn't run: it is folded here
     rounds = []
     for _ in range(ROUNDS):
         began = time.process_time()
-        for _ in range(RECORDED):
+        for number in range(RECORDED):
             record(metrics)
+            if number % together == 0:
+                metrics.fold()
         rounds.append((time.process_time() - began) / RECORDED * 1e6)
     return statistics.median(rounds)
 
@@ -64,10 +69,11 @@ def of_a_service() -> None:
 
 
 def main() -> None:
-    print(f"recording, one API process: {microseconds(None):.1f} µs of CPU a request")
-    with tempfile.TemporaryDirectory() as folder:
-        shared = microseconds(Path(folder) / "metrics")
-    print(f"recording, several API processes: {shared:.1f} µs of CPU a request")
+    for together in (1, 100):
+        print(f"recording, {together} folded together, µs of CPU a request:", end=" ")
+        print(f"{microseconds(None, together):.1f} in one API process,", end=" ")
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"{microseconds(Path(folder) / 'metrics', together):.1f} in one of several")
     of_a_service()
 
 

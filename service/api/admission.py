@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Self
 
 from service.api.errors import Busy
 from service.observe.metrics import Metrics
@@ -46,8 +46,7 @@ class Admission:
         self._tokens_of: Counter[str] = Counter()
         self._pace = Pace(clock)
 
-    @contextmanager
-    def admit(self, model: str) -> Iterator[Admitted]:
+    def admit(self, model: str) -> Admitted:
         """Lets a request in for as long as the context lasts.
 
         Raises:
@@ -59,21 +58,24 @@ class Admission:
             raise self.busy(f"{most} requests are in flight, the most allowed")
         if self._requests_of[model] >= share:
             raise self.busy(f"{share} requests of {model} are in flight, the most allowed of one")
+        return Admitted(self, model)
+
+    def enter(self, model: str) -> None:
+        """A request that was let in is in."""
         self._pace.tick(working=self.in_flight > 0)
-        admitted = Admitted(self, model)
         self.in_flight += 1
         self._requests_of[model] += 1
         self._metrics.in_flight(model, 1)
-        try:
-            yield admitted
-        finally:
-            self._pace.tick(working=True)
-            self._pace.left(admitted.tokens)
-            self.in_flight -= 1
-            self._requests_of[model] -= 1
-            self.tokens -= admitted.tokens
-            self._tokens_of[model] -= admitted.tokens
-            self._metrics.in_flight(model, -1)
+
+    def leave(self, model: str, tokens: int) -> None:
+        """A request that was in, with so many tokens, is out."""
+        self._pace.tick(working=True)
+        self._pace.left(tokens)
+        self.in_flight -= 1
+        self._requests_of[model] -= 1
+        self.tokens -= tokens
+        self._tokens_of[model] -= tokens
+        self._metrics.in_flight(model, -1)
 
     def weigh(self, model: str, tokens: int) -> None:
         """Adds the tokens of a request that was admitted.
@@ -90,19 +92,18 @@ class Admission:
         self.tokens += tokens
         self._tokens_of[model] += tokens
 
-    @contextmanager
-    def hold(self) -> Iterator[Room]:
+    def hold(self) -> Room:
         """Room for a body, for as long as the context lasts."""
-        room = Room(self)
-        try:
-            yield room
-        finally:
-            self.body_bytes -= room.size
+        return Room(self)
 
     def grow(self, size: int) -> None:
-        """Adds bytes of a body. Raises Busy if the bodies held leave no room for them."""
+        """Adds bytes of a body, or takes them off again.
+
+        Raises:
+            Busy: the bodies held leave no room for them.
+        """
         most = self._settings.max_held_bytes
-        if self.body_bytes + size > most:
+        if size > 0 and self.body_bytes + size > most:
             raise self.busy(f"with this body more than {most} bytes of bodies would be held")
         self.body_bytes += size
 
@@ -121,7 +122,7 @@ class Admission:
 
 
 class Admitted:
-    """A request that is in.
+    """A request that may come in: it is in for as long as the context lasts.
 
     Attributes:
         tokens: it was weighed with; 0 until then.
@@ -130,6 +131,13 @@ class Admitted:
     def __init__(self, admission: Admission, model: str) -> None:
         self._admission, self._model, self.tokens = admission, model, 0
 
+    def __enter__(self) -> Self:
+        self._admission.enter(self._model)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._admission.leave(self._model, self.tokens)
+
     def weigh(self, tokens: int) -> None:
         """Says, once, how many tokens it has to be computed. Raises Busy if they are too many."""
         self._admission.weigh(self._model, tokens)
@@ -137,7 +145,7 @@ class Admitted:
 
 
 class Room:
-    """What a body takes up.
+    """What a body takes up, for as long as the context lasts.
 
     Attributes:
         size: in bytes.
@@ -145,6 +153,12 @@ class Room:
 
     def __init__(self, admission: Admission) -> None:
         self._admission, self.size = admission, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._admission.grow(-self.size)
 
     def add(self, size: int) -> None:
         """Takes so many bytes more. Raises Busy if there is no room for them."""

@@ -5,15 +5,14 @@ request ──find──▶ model ──admit──▶ ──prepare──▶ wi
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.requests import Request
 
 from service.api.admission import Admission
 from service.api.catalogue import Catalogue
 from service.api.exchange import Exchange
 from service.api.inference import Inference, Inferred, computed_tokens
-from service.api.presence import present
+from service.api.loop import loop_of
+from service.api.presence import Present
 from service.api.schema import ClassifyRequest
 from service.observe.metrics import Metrics
 from service.observe.timing import Stamps, now
@@ -49,7 +48,7 @@ class Answering:
         schedule = inference.schedule(asked.schedule, folder)
         stamps.parsed = now()
         deadline = inference.deadline(asked.timeout_ms, stamps.received)
-        async with present(request):
+        async with Present(request):
             with self._admission.admit(folder.name) as admitted:
                 prepared = await inference.prepare(asked.inputs, folder, asked.long_input)
                 admitted.weigh(computed_tokens(prepared))
@@ -58,7 +57,7 @@ class Answering:
         tokens = sum(text.tokens for text in inferred.prepared)
         exchange.answered(inferred.stages, inferred.batch_size, tokens)
         # In the loop's next turn: in this one the answer leaves.
-        asyncio.get_running_loop().call_soon(self._record, inferred)
+        loop_of(request.scope).call_soon(self._record, inferred)
         return inferred
 
     def _record(self, inferred: Inferred) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -115,6 +116,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         drain_delay_seconds = settings.drain_delay_ms / 1e3
+        metrics.gather(asyncio.get_running_loop())
         async with tracing, engine, beating(getattr(app.state, "heartbeat", None)):
             # Whoever connects before waits for it, rather than being refused.
             await engine.meet(MEET_SECONDS)
@@ -122,6 +124,7 @@ def create_app(
             with draining(drain_delay_seconds, engine.close):
                 yield
             shadowing.close()
+        metrics.fold()
         logs.flush()
 
     routes = [

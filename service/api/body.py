@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Container
-from contextlib import asynccontextmanager
+from collections.abc import Container
+from contextlib import nullcontext
 
 from starlette.requests import ClientDisconnect, Request
 
-from service.api.admission import Admission, Room
+from service.api.admission import Room
 from service.api.errors import (
     BodyTimeout,
     BodyTooLarge,
@@ -16,16 +16,19 @@ from service.api.errors import (
     EncodedBody,
     NotJSONByType,
 )
+from service.api.exchange import WHOLE
 from service.settings import Settings
 
 
-@asynccontextmanager
 async def json_body(
-    request: Request, settings: Settings, admission: Admission, also: Container[str] = ()
-) -> AsyncIterator[bytes]:
-    """The whole body, unparsed; what it takes of ``max_held_bytes`` is its own inside.
+    request: Request, settings: Settings, room: Room, also: Container[str] = ()
+) -> bytes:
+    """The whole body, unparsed.
 
     Args:
+        request: whose body wasn't read yet.
+        settings: the bounds.
+        room: where it is held.
         also: media types taken beside JSON's; the empty one is none at all.
 
     Raises:
@@ -36,11 +39,6 @@ async def json_body(
         BodyTimeout: it didn't arrive within ``body_timeout_ms``.
         ClientGone: it never will.
     """
-    with admission.hold() as room:
-        yield await _read(request, settings, room, also)
-
-
-async def _read(request: Request, settings: Settings, room: Room, also: Container[str]) -> bytes:
     max_bytes, timeout_seconds = settings.max_body_bytes, settings.body_timeout_ms / 1e3
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_json = media_type == "application/json" or media_type.endswith("+json")
@@ -53,7 +51,9 @@ async def _read(request: Request, settings: Settings, room: Room, also: Containe
         raise BodyTooLarge(f"{announced} bytes; the limit is {max_bytes}")
     chunks: list[bytes] = []
     try:
-        async with asyncio.timeout(timeout_seconds):
+        # It came with the headers, as most do: nothing here is waited for.
+        waiting = nullcontext() if WHOLE in request.scope else asyncio.timeout(timeout_seconds)
+        async with waiting:
             async for chunk in request.stream():
                 if room.size + len(chunk) > max_bytes:
                     raise BodyTooLarge(f"more than {max_bytes} bytes")

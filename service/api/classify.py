@@ -26,7 +26,8 @@ class Classify:
         self._answering, self._shadowing = answering, shadowing
 
     async def __call__(self, request: Request) -> Response:
-        async with json_body(request, self._settings, self._admission) as body:
+        with self._admission.hold() as room:
+            body = await json_body(request, self._settings, room)
             return await self._answer(request, body)
 
     async def _answer(self, request: Request, body: bytes) -> Response:

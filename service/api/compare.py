@@ -22,7 +22,7 @@ from service.api.body import json_body
 from service.api.catalogue import Catalogue, schedules
 from service.api.exchange import Exchange
 from service.api.inference import Inference, Inferred, computed_tokens, milliseconds
-from service.api.presence import present
+from service.api.presence import Present
 from service.api.schema import CompareRequest, invalid, parse_compare
 from service.observe.metrics import OTHER
 from service.observe.timing import Stamps, now
@@ -58,7 +58,8 @@ class Compare:
         self._inference, self._admission = inference, admission
 
     async def __call__(self, request: Request) -> Response:
-        async with json_body(request, self._settings, self._admission) as body:
+        with self._admission.hold() as room:
+            body = await json_body(request, self._settings, room)
             return await self._answer(request, body)
 
     async def _answer(self, request: Request, body: bytes) -> Response:
@@ -69,7 +70,7 @@ class Compare:
         folders = self._folders(asked)
         baseline = self._baseline(asked, folders)
         deadline = self._inference.deadline(asked.timeout_ms, received)
-        async with present(request):
+        async with Present(request):
             with self._admission.admit(OTHER) as admitted:
                 contenders = [
                     contender

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import re
-import secrets
 import time
 from collections.abc import Iterable, Sequence
 
@@ -22,8 +22,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
+from service.api.direct import Direct
 from service.api.errors import MEDIA_TYPE, MethodNotAllowed, NotFound, ServiceError
 from service.api.inference_protocol import errors as v2_errors
+from service.api.loop import loop_of
 from service.engine.errors import EngineError
 from service.observe import traceparent
 from service.observe.exchange import Exchange as Exchange
@@ -43,8 +45,10 @@ NO_SUCH_PATH = (
 # Of every answer that has no such policy of its own: nobody keeps it, nor guesses what it is.
 SAFE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 REFUSAL = "lockstep.refusal"  # in a scope: the error that ends it, of what comes before us
+WHOLE = "lockstep.whole"  # in a scope: the whole body is there
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
 
 class Edge:
@@ -100,7 +104,7 @@ class Edge:
                 raise
             await send_problem(problem, exchange, send_with_id, scope["path"])
         finally:
-            self._end(exchange, code or 500)
+            self._end(exchange, code or 500, loop_of(scope))
 
     def _begin(self, scope: Scope) -> Exchange:
         path, headers = scope["path"], scope["headers"]
@@ -115,12 +119,12 @@ class Edge:
             trace_id=parent.trace_id if parent else None,
         )
 
-    def _end(self, exchange: Exchange, code: int) -> None:
+    def _end(self, exchange: Exchange, code: int, loop: asyncio.AbstractEventLoop) -> None:
         exchange.code = code
         if exchange.total_seconds is None:
             exchange.total_seconds = now() - exchange.began
         # In the loop's next turn: in this one the answer leaves.
-        asyncio.get_running_loop().call_soon(self._tell, exchange, exchange.total_seconds)
+        loop.call_soon(self._tell, exchange, exchange.total_seconds)
 
     def _tell(self, exchange: Exchange, seconds: float) -> None:
         self._metrics.request(exchange.model, exchange.route, exchange.code, seconds)
@@ -176,6 +180,7 @@ def at_the_edge(
                 observers=observers,
             ),
             *inside,
+            Middleware(Direct, routes=routes),
         ],
         exception_handlers={HTTPException: raise_on},
         lifespan=lifespan,
@@ -210,5 +215,6 @@ def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 def ulid() -> str:
     """A new id that sorts by time: milliseconds and chance, in Crockford's base 32."""
-    number = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    chance = random.getrandbits(80)
+    number = time.time_ns() // 1_000_000 << 80 | chance
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])

@@ -28,6 +28,7 @@ class Gap:
             raise invalid([(("query",), f"only baseline is known here, not {len(unknown)} more")])
         baseline = self._catalogue.find(request.query_params.get("baseline")).name
         exchange.model = baseline
+        self._metrics.fold()
         cells, achieved = await asyncio.to_thread(self._metrics.forwards)
         content = {"id": exchange.id, **gap(cells, achieved, baseline)}
         return Response(msgspec.json.encode(content), media_type="application/json")

@@ -29,5 +29,6 @@ class Health:
         return JSONResponse({"status": "ready"})
 
     async def metrics(self, request: Request) -> Response:
+        self._metrics.fold()
         body = await asyncio.to_thread(self._metrics.render)
         return Response(body, headers={"content-type": CONTENT_TYPE})

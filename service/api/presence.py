@@ -3,48 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
 from service.api.errors import ClientGone
+from service.api.loop import loop_of
 
 WATCH_SECONDS = 0.01  # of work before anybody looks: most of it is over by then
 
 
-@asynccontextmanager
-async def present(request: Request) -> AsyncIterator[None]:
+class Present:
     """Goes on for as long as the client does; the request's body must have been read.
 
     Raises:
         ClientGone: it closed its connection. What was awaited inside is cancelled.
     """
-    task = asyncio.current_task()
-    assert task is not None, "a request is answered in a task"
-    gone = False
 
-    async def watch() -> None:
-        nonlocal gone
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        gone = True
-        task.cancel()
+    def __init__(self, request: Request) -> None:
+        self._request, self._gone = request, False
+        self._watcher: asyncio.Task[None] | None = None
 
-    watcher: asyncio.Task[None] | None = None
+    async def __aenter__(self) -> None:
+        loop = loop_of(self._request.scope)
+        task = asyncio.current_task(loop)
+        assert task is not None, "a request is answered in a task"
+        self._task = task
+        self._timer = loop.call_later(WATCH_SECONDS, self._begin)
 
-    def begin() -> None:
-        nonlocal watcher
-        watcher = asyncio.create_task(watch())
-
-    timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, begin)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if gone and not task.uncancel():  # else somebody else cancelled it as well
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if not self._gone or not isinstance(error, asyncio.CancelledError):
+            return
+        if not self._task.uncancel():  # else somebody else cancelled it as well
             raise ClientGone("the client went away before its answer") from None
-        raise
-    finally:
-        timer.cancel()
-        if watcher is not None:
-            watcher.cancel()
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._task.cancel()

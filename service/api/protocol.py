@@ -23,7 +23,8 @@ from service.api.errors import (
     ServiceError,
     TooManyConnections,
 )
-from service.api.exchange import REFUSAL
+from service.api.exchange import REFUSAL, WHOLE
+from service.api.loop import LOOP
 from service.settings import Settings
 
 # A connection past the bound is told so if it asks for something soon, and so many may be told at
@@ -52,6 +53,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_seconds = settings.header_timeout_ms / 1e3
         self._body_seconds = settings.body_timeout_ms / 1e3
         self._in_headers = self._in_body = self._refused = False
+        self._began = False  # a message, in what came last
         self._steps = 0  # messages begun and pieces of bodies, ever
         self._bytes = 0  # that came since the last of them
         self._timer: asyncio.TimerHandle | None = None
@@ -75,6 +77,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         steps = self._steps
+        self._began = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -86,6 +89,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._bytes = self._bytes + len(data) if steps == self._steps else 0
             if self._bytes > self._max_bytes:
                 self._refuse_headers()
+            elif self._in_headers and self._began and not self._one_too_many:
+                self._arm(self._header_seconds)  # of one too many the time runs already
         elif not self._answering() and self._timer is None:  # empty lines
             self._arm(self._header_seconds)
 
@@ -97,9 +102,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._steps += 1
-        self._in_headers = True
-        if not self._one_too_many:  # else its time runs already
-            self._arm(self._header_seconds)
+        self._in_headers = self._began = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_headers:  # else it is a trailer, which nobody reads
@@ -114,6 +117,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._one_too_many:
             self._refuse_connection()
         if not self._refused:
+            cast(dict[str, Any], self.scope)[LOOP] = self.loop
             super().on_headers_complete()
             self._in_body = True
 
@@ -124,6 +128,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         if self._in_body and not self._refused:
+            cast(dict[str, Any], self.cycle.scope)[WHOLE] = True
             super().on_message_complete()
         self._in_body = False
         self._disarm()

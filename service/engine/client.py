@@ -74,7 +74,10 @@ class WorkerLink(asyncio.Protocol):
         waiting: by id, what was asked and isn't answered.
         outstanding: tokens of that.
         asked_at: when it was sent something last, in seconds of ``timing.now``.
+        loop: that it was connected on.
     """
+
+    loop: asyncio.AbstractEventLoop
 
     def __init__(self, worker: int, path: Path, listener: WorkerListener) -> None:
         self.hello: Hello | None = None
@@ -109,7 +112,7 @@ class WorkerLink(asyncio.Protocol):
     ) -> int:
         """Sends work with the next frame; its future is in ``waiting`` under the id returned."""
         work = Work(next(self._ids), model, schedule, windows, deadline, traffic)
-        self.waiting[work.id] = asyncio.get_running_loop().create_future()
+        self.waiting[work.id] = self.loop.create_future()
         self._tokens[work.id] = tokens = sum(map(len, windows)) // BYTES_OF_A_TOKEN
         self.outstanding += tokens
         self.asked_at = now()
@@ -129,6 +132,7 @@ class WorkerLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's isn't a subclass
+        self.loop = asyncio.get_running_loop()  # once: it takes a system call to say it
         self._frames = FrameBuffer()
 
     def data_received(self, data: bytes) -> None:
@@ -163,7 +167,7 @@ class WorkerLink(asyncio.Protocol):
                     future.set_exception(failure(message.detail))
             case BatchFacts():
                 # Two turns on: whoever the same frame answers wakes in the next, and answers.
-                loop = asyncio.get_running_loop()
+                loop = self.loop
                 loop.call_soon(loop.call_soon, self._listener.batch, self.worker, message)
             case WorkerState():
                 self._listener.state(self.worker, message)
@@ -178,7 +182,7 @@ class WorkerLink(asyncio.Protocol):
 
     def _post(self, message: FromAPI) -> None:
         if not self._outbox:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self.loop.call_soon(self._flush)
         self._outbox.append(message)
 
     def _flush(self) -> None:
@@ -275,8 +279,7 @@ class Engine:
         packed = [pack(window) for window in windows]
         work_id = link.ask(model, schedule, packed, deadline, traffic)
         future = link.waiting[work_id]
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(deadline - now() + DEADLINE_GRACE_SECONDS, _expire, future)
+        timer = link.loop.call_later(deadline - now() + DEADLINE_GRACE_SECONDS, _expire, future)
         try:
             return await future, hello
         finally:

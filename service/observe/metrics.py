@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -32,6 +33,7 @@ from service.observe.buckets import (
 )
 from service.observe.reading import HistogramCell, by_model, cells
 from service.observe.shared_values import shared_value
+from service.observe.tally import Tally
 from service.observe.timing import STAGES
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -71,6 +73,7 @@ class Metrics:
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # second series, read by nobody
         self._models, self._folder = tuple(models), folder
+        self._tally = Tally()
         _keep_values_in(folder)
         self.registry = CollectorRegistry()
         self._request_duration = self._histogram(
@@ -140,40 +143,51 @@ class Metrics:
         self._build_info = self._gauge("build_info", "Versions", ["version", "litserve", "torch"])
         self._start_at_zero(models, list(routes), list(shadows))
 
+    def gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on what is recorded, all of it on this loop, is there after ``fold``."""
+        self._tally.gather(loop)
+
+    def fold(self) -> None:
+        """Brings everything recorded up to now into the metrics; before they are read, say."""
+        self._tally.fold()
+
     def request(self, model: str, route: str, code: int, seconds: float) -> None:
         """A request was answered, well or not."""
-        self._request_duration.labels(model, route, str(code)).observe(seconds)
+        self._tally.observe(self._request_duration.labels(model, route, str(code)), seconds)
 
     def rejection(self, reason: str) -> None:
         """A request was refused; ``reason`` is one of REJECTIONS."""
-        self._rejections.labels(reason).inc()
+        self._tally.add(self._rejections.labels(reason))
 
     def in_flight(self, model: str, change: int) -> None:
         """A request was admitted (1) or answered (-1)."""
-        self._in_flight.labels(model).inc(change)
+        self._tally.add(self._in_flight.labels(model), change)
 
     def stages(self, model: str, seconds: Mapping[str, float]) -> None:
         """A request's stages."""
         for stage, value in seconds.items():
-            self._stage_duration.labels(model, stage).observe(value)
+            self._tally.observe(self._stage_duration.labels(model, stage), value)
 
     def ride(self, model: str, schedule: str, seconds: float, length: int, rows: int) -> None:
         """A request rode in a batch of ``rows`` windows, padded to ``length`` tokens."""
-        self._forward_duration.labels(
-            model, schedule, bucket(length, LENGTH_EDGES), bucket(rows, BATCH_EDGES)
-        ).observe(seconds)
+        self._tally.observe(
+            self._forward_duration.labels(
+                model, schedule, bucket(length, LENGTH_EDGES), bucket(rows, BATCH_EDGES)
+            ),
+            seconds,
+        )
 
     def text(self, model: str, tokens: int, unknown: int, truncated: bool, segments: int) -> None:
         """A text was read."""
-        self._request_tokens.labels(model).observe(tokens)
-        self._unknown.labels(model).inc(unknown)
-        self._truncated.labels(model).inc(truncated)
-        self._segments.labels(model).inc(segments)
+        self._tally.observe(self._request_tokens.labels(model), tokens)
+        self._tally.add(self._unknown.labels(model), unknown)
+        self._tally.add(self._truncated.labels(model), truncated)
+        self._tally.add(self._segments.labels(model), segments)
 
     def verdict(self, model: str, label: str, score: float) -> None:
         """A text was judged."""
-        self._predictions.labels(model, label).inc()
-        self._scores.labels(model, label).observe(score)
+        self._tally.add(self._predictions.labels(model, label))
+        self._tally.observe(self._scores.labels(model, label), score)
 
     def batch(
         self,
@@ -187,17 +201,17 @@ class Metrics:
         steps: int,
     ) -> None:
         """A batch of clients' windows ran; told to one API process only."""
-        self._batch_forward_duration.labels(model).observe(forward_seconds)
-        self._forward_seconds.labels(model).inc(forward_seconds)
-        self._flops.labels(model).inc(flops)
-        self._steps.labels(model).inc(steps)
-        self._tokens.labels(model).inc(tokens)
-        self._padding.labels(model).inc(padding)
-        self._batch_size.labels(model).observe(rows)
+        self._tally.observe(self._batch_forward_duration.labels(model), forward_seconds)
+        self._tally.add(self._forward_seconds.labels(model), forward_seconds)
+        self._tally.add(self._flops.labels(model), flops)
+        self._tally.add(self._steps.labels(model), steps)
+        self._tally.add(self._tokens.labels(model), tokens)
+        self._tally.add(self._padding.labels(model), padding)
+        self._tally.observe(self._batch_size.labels(model), rows)
 
     def busy(self, device: str, seconds: float) -> None:
         """A worker was busy with a batch, whomever it was for."""
-        self._busy.labels(device).inc(seconds)
+        self._tally.add(self._busy.labels(device), seconds)
 
     def queues(self, waiting: Mapping[str, int]) -> None:
         """What waits in all workers; ``waiting`` leaves out the models for which nothing does."""
@@ -253,11 +267,14 @@ class Metrics:
         self._build_info.labels(version, litserve, torch).set(1)
 
     def render(self) -> bytes:
-        """The exposition in Prometheus's text format; takes milliseconds, so off the event loop."""
+        """The exposition in Prometheus's text format, of what is folded.
+
+        It takes milliseconds, so off the event loop.
+        """
         return generate_latest(self._merged())
 
     def forwards(self) -> tuple[list[HistogramCell], dict[str, tuple[float, float]]]:
-        """What clients' forwards took, as of one moment; off the event loop too.
+        """What clients' forwards took, of what is folded, at one moment; off the event loop too.
 
         Returns:
             The forward histogram at every label value seen; and of each model its operations on

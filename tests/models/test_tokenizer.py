@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tokenizers
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from cli.common import WEIGHTS
 from models.errors import CheckpointError, TextError
@@ -88,3 +91,35 @@ def test_tokenizer_without_special_tokens_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"no \[CLS\] token"):
         Tokenizer.load(tmp_path)
+
+
+PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1)
+
+
+@example("[SEP] A [MASK]")
+@example("CAPS, don't-stop... 3.5/10 (sic) <br/>")
+@example("  two  spaces ")
+@given(PRINTABLE.filter(str.strip))
+def test_text_that_needs_no_cleaning_gives_the_same_tokens_without_it(text: str) -> None:
+    given = ids(WITH, text)
+    assert given == ids(WITHOUT, text + "\n") == ids(WITHOUT, text)
+    assert [t.ids for t in WITH.encode([text, "Café"])] == [given, ids(WITH, "Café")]
+
+
+def test_other_cleaning_than_ours_is_always_done(tokenizer: Tokenizer) -> None:
+    other = tokenizers.Tokenizer.from_file(str(WEIGHTS / "wordpiece" / "tokenizer.json"))
+    other.normalizer = tokenizers.normalizers.Sequence(
+        [tokenizers.normalizers.Replace("a", "b"), tokenizers.normalizers.Lowercase()]
+    )
+    assert ids(Tokenizer(other), "A cat") == ids(tokenizer, "a cbt")
+
+
+def cleaning_everything() -> Tokenizer:
+    """The shipped one, none of whose texts is spared."""
+    tokenizer = Tokenizer.load(WEIGHTS / "wordpiece")
+    assert tokenizer._uncleaned is not None, "most texts are spared"
+    tokenizer._uncleaned = None
+    return tokenizer
+
+
+WITH, WITHOUT = Tokenizer.load(WEIGHTS / "wordpiece"), cleaning_everything()

@@ -92,7 +92,8 @@ class InferenceProtocol:
 
     async def infer(self, request: Request) -> Response:
         folder = self._find(request)
-        async with json_body(request, self._settings, self._admission, OTHER_TYPES) as body:
+        with self._admission.hold() as room:
+            body = await json_body(request, self._settings, room, OTHER_TYPES)
             return await self._infer(request, folder, body)
 
     async def _infer(self, request: Request, folder: ModelFolder, body: bytes) -> Response:

@@ -133,12 +133,13 @@ def test_bodies_are_bounded_together_while_they_are_answered() -> None:
         return Request({"type": "http", "method": "POST", "headers": headers}, receive)
 
     async def test() -> None:
-        async with json_body(request(10), settings, bounded) as body:
+        with bounded.hold() as room:
+            body = await json_body(request(10), settings, room)
             assert len(body) == bounded.body_bytes == 10
-            with pytest.raises(Busy):
-                async with json_body(request(6), settings, bounded):
-                    pass
-            async with json_body(request(5), settings, bounded):
+            with pytest.raises(Busy), bounded.hold() as second:
+                await json_body(request(6), settings, second)
+            with bounded.hold() as third:
+                await json_body(request(5), settings, third)
                 assert bounded.body_bytes == 15
         assert bounded.body_bytes == 0
 

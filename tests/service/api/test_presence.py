@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from service.api.errors import ClientGone
-from service.api.presence import WATCH_SECONDS, present
+from service.api.presence import WATCH_SECONDS, Present
 
 HANG_SECONDS = 20
 
@@ -43,7 +43,7 @@ def test_work_is_cancelled_when_the_client_goes() -> None:
     async def test(disconnected: asyncio.Event) -> None:
         asyncio.get_running_loop().call_later(0.01, disconnected.set)
         with pytest.raises(ClientGone):
-            async with present(request(disconnected)):
+            async with Present(request(disconnected)):
                 await asyncio.Event().wait()
         await asyncio.sleep(0)  # the task itself goes on: it has to tell of it
 
@@ -52,7 +52,7 @@ def test_work_is_cancelled_when_the_client_goes() -> None:
 
 def test_work_of_a_client_that_waits_is_done() -> None:
     async def test(disconnected: asyncio.Event) -> None:
-        async with present(request(disconnected)):
+        async with Present(request(disconnected)):
             await asyncio.sleep(0.01)
         disconnected.set()  # after its answer, as every client does
         await asyncio.sleep(0.01)
@@ -68,7 +68,7 @@ def test_client_of_what_is_soon_over_is_not_looked_for() -> None:
         return {"type": "http.disconnect"}
 
     async def test(disconnected: asyncio.Event) -> None:
-        async with present(Request({"type": "http", "method": "POST", "headers": []}, receive)):
+        async with Present(Request({"type": "http", "method": "POST", "headers": []}, receive)):
             await asyncio.sleep(0)
         await asyncio.sleep(3 * WATCH_SECONDS)
 
@@ -79,7 +79,7 @@ def test_client_of_what_is_soon_over_is_not_looked_for() -> None:
 def test_errors_pass_through() -> None:
     async def test(disconnected: asyncio.Event) -> None:
         with pytest.raises(ZeroDivisionError):
-            async with present(request(disconnected)):
+            async with Present(request(disconnected)):
                 raise ZeroDivisionError
 
     run(test)
@@ -88,7 +88,7 @@ def test_errors_pass_through() -> None:
 def test_cancelling_for_another_reason_is_left_alone() -> None:
     async def test(disconnected: asyncio.Event) -> None:
         async def work() -> None:
-            async with present(request(disconnected)):
+            async with Present(request(disconnected)):
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(work())

@@ -92,7 +92,8 @@ def listening(settings: Settings) -> Iterator[Service]:
 
     async def classify(request: Request) -> Response:
         request.scope["exchange"].route = "/v1/classify"
-        async with json_body(request, settings, admission) as body:
+        with admission.hold() as room:
+            body = await json_body(request, settings, room)
             return JSONResponse({"inputs": parse_classify(body, settings.max_inputs).inputs})
 
     async def live(request: Request) -> Response:
