@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +42,14 @@ def exchange(service: Service, sent: bytes) -> list[Answer]:
 
 
 def read_all(sock: socket.socket) -> list[Answer]:
-    """Every answer until the service closes the connection; it fails the test if it doesn't."""
+    """Every answer until the service closes the connection; it fails the test if it doesn't.
+
+    If something of ours was on its way as it closed, the end is a reset.
+    """
     received = b""
-    while chunk := sock.recv(65536):
-        received += chunk
+    with suppress(ConnectionResetError):
+        while chunk := sock.recv(65536):
+            received += chunk
     answers = []
     while received:
         head, _, rest = received.partition(b"\r\n\r\n")
