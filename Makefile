@@ -65,7 +65,7 @@ gpu: setup-test  ## on a GPU: run its tests, measure the gap into docs/gap/gpu, 
 	$(BIN)/lockstep bench gap --device cuda --dtype both --out docs/gap/gpu
 	$(BIN)/lockstep bench serve --device cuda --quick --out .work/serve-gpu
 
-train: setup-teacher  ## train every model from the data, teacher first; goes on where it stopped
+train: setup-teacher  ## train every model from the data, teachers first; goes on where it stopped
 	@LOCKSTEP='$(BIN)/lockstep' DATA='$(DATA)' scripts/train
 
 load: setup-load  ## load test the service at HOST, and print the gap (USERS=8 TIME=30s)

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     from models.folder import ModelFolder
     from training.data import label_index, read
     from training.probe import Probe, draw
-    from training.probed import conditions, figures, keep, kept
+    from training.probed import conditions, figures, keep, kept, typed_before
 
     plot = _plotter()
     data = read(arguments.data)
@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     filler = MASK if arguments.filler is None else arguments.filler
     under, path = conditions(data.name, rows, filler), arguments.out / "probe.json"
     known = {} if arguments.restart else kept(path, under)
-    chosen = _find(arguments.weights, arguments.models, known)
+    before = [] if arguments.restart else typed_before(path)
+    chosen = _find(arguments.weights, arguments.models, known, before)
     present = {name: one for name, one in chosen.items() if isinstance(one, ModelFolder)}
     for folder in present.values():
         for row in rows:
@@ -111,11 +112,12 @@ def _plotter() -> Callable[[Sequence[Probe], Path], list[Path]]:
 
 
 def _find(
-    weights: Path, names: Sequence[str], known: dict[tuple[str, str], Probe]
+    weights: Path, names: Sequence[str], known: dict[tuple[str, str], Probe], before: Sequence[str]
 ) -> dict[str, ModelFolder | Probe]:
     """The models by their names, which their lines in the plots bear.
 
-    Of a model outside of ``weights`` whose folder is gone, what was measured while it was there.
+    Of a model whose folder is gone, what was measured while it was there, if it is named as it was
+    ``before``.
     """
     from models import folder as folders
     from training.teachers import locate
@@ -127,9 +129,9 @@ def _find(
         other = places.setdefault(name, place / name)
         if other.resolve() != (place / name).resolve():
             raise ValueError(f"two models are named {name}: {other} and {place / name}")
-        before = [probe for (model, _), probe in known.items() if model == name]
-        if place != weights and not (place / name).exists() and before:
-            found[name] = before[-1]
+        kept = [probe for (model, _), probe in known.items() if model == name]
+        if typed in before and not (place / name).exists() and len(kept) == 1:
+            found[name] = kept[0]
         else:
             found[name] = folders.discover(place, [name])[name]
     return found

@@ -1,4 +1,4 @@
-"""The pretrained Transformer: MiniLM, 6 layers, in plain torch. The accurate one, and the teacher.
+"""The pretrained Transformer: MiniLM, 6 layers, in plain torch. The accurate one.
 
 Architecture of BERT (Devlin et al. 2018, arXiv 1810.04805), distilled by Wang et al. 2020
 (arXiv 2002.10957). Unlike ``transformer``: positions are learned and added once, the norm stands

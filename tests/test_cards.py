@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -34,10 +35,16 @@ def test_every_architecture_is_described(architecture: str) -> None:
     assert f"| `{architecture}` |" in described
 
 
+def share_right(scores: dict[str, Any]) -> float:
+    """Accuracy to every digit: what is rounded once isn't rounded again."""
+    hits = sum(row[label] for label, row in enumerate(scores["confusion"]))
+    return float(hits / scores["rows"])
+
+
 @pytest.mark.parametrize("name", CARDS)
 def test_table_says_what_the_card_says(name: str) -> None:
     card = CARDS[name].card
-    sst2, imdb = (card["accuracy"][data]["accuracy"] for data in ("sst2/dev", "imdb/dev"))
+    sst2, imdb = (share_right(card["accuracy"][data]) for data in ("sst2/dev", "imdb/dev"))
     assert ROWS[name][-2:] == [f"{100 * sst2:.1f}", f"{100 * imdb:.1f}"]
     assert ROWS[name][2] == f"{card['cost']['parameters']['encoder'] / 1e6:.2f} M"
 

@@ -8,6 +8,7 @@ Trainings from different starts have no such valley, and their mean is noise.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from models import checkpoint
-from models.folder import ModelFolder
+from models.folder import WORDPIECE, ModelFolder
 from training import data
 from training.data import DataError
 from training.job import named
@@ -52,6 +53,8 @@ def average(
     classifier.load_state_dict(
         {key: torch.stack([state[key] for state in states]).mean(dim=0) for key in states[0]}
     )
+    if not (weights / WORDPIECE).exists():  # a new folder: of the table that these read
+        shutil.copytree(first.path.parent / WORDPIECE, weights / WORDPIECE)
     sets = [data.read(source) for source in sources]
     parts = split(sets, [(source, 1.0) for source in sources])
     tokenizer = loaded[0][1].tokenizer

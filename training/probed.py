@@ -7,6 +7,7 @@ the same texts, isn't probed again.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,3 +53,11 @@ def kept(path: Path, under: dict[str, Any]) -> dict[tuple[str, str], Probe]:
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return {(probe.model, probe.sha256): probe for probe in probes}
+
+
+def typed_before(path: Path) -> list[str]:
+    """The words of the command that made a file; none where there is no such file."""
+    try:
+        return shlex.split(json.loads(path.read_text(encoding="utf-8"))["command"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []

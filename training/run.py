@@ -47,6 +47,7 @@ def train(job: TrainingJob) -> ModelFolder:
     classifier = _new_classifier(job, labels)
     if known:
         known.fill(classifier)
+        del known  # half a gigabyte of it
     start = _start(job, classifier)
     teachers = Teachers.load(job.weights, job.teachers, labels, job.precision)
     claim(job.work / job.name, _identity(job, sets, labels, teachers.folders, start))

@@ -117,14 +117,16 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         drain_delay_seconds = settings.drain_delay_ms / 1e3
         metrics.gather(asyncio.get_running_loop())
-        async with tracing, engine, beating(getattr(app.state, "heartbeat", None)):
-            # Whoever connects before waits for it, rather than being refused.
-            await engine.meet(MEET_SECONDS)
-            keep_what_is_loaded()
-            with draining(drain_delay_seconds, engine.close):
-                yield
-            shadowing.close()
-        metrics.fold()
+        try:
+            async with tracing, engine, beating(getattr(app.state, "heartbeat", None)):
+                # Whoever connects before waits for it, rather than being refused.
+                await engine.meet(MEET_SECONDS)
+                keep_what_is_loaded()
+                with draining(drain_delay_seconds, engine.close):
+                    yield
+                shadowing.close()
+        finally:
+            metrics.close()
         logs.flush()
 
     routes = [

@@ -147,6 +147,10 @@ class Metrics:
         """From now on what is recorded, all of it on this loop, is there after ``fold``."""
         self._tally.gather(loop)
 
+    def close(self) -> None:
+        """Folds, and gathers no more: the loop is about to end."""
+        self._tally.close()
+
     def fold(self) -> None:
         """Brings everything recorded up to now into the metrics; before they are read, say."""
         self._tally.fold()

@@ -32,7 +32,12 @@ class Tally:
 
     def gather(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on values wait for ``fold``, which ``loop`` calls soon after the first."""
-        self._loop = loop
+        self._loop, self._pending = loop, False
+
+    def close(self) -> None:
+        """Folds; from now on each value goes straight in again."""
+        self._loop = None
+        self.fold()
 
     def observe(self, histogram: prometheus.Histogram, value: float) -> None:
         """One value of one series."""
@@ -52,15 +57,15 @@ class Tally:
 
     def fold(self) -> None:
         """Puts what was gathered into its metrics."""
-        for histogram, values in self._observed.items():
+        observed, self._observed = self._observed, defaultdict(list)
+        added, self._added = self._added, defaultdict(float)
+        for histogram, values in observed.items():
             if len(values) == 1:
                 histogram.observe(values[0])
             else:
                 observe_all(histogram, values)
-        for series, amount in self._added.items():
+        for series, amount in added.items():
             series.inc(amount)
-        self._observed.clear()
-        self._added.clear()
 
     def _fold_soon(self) -> None:
         if not self._pending and self._loop is not None:

@@ -186,8 +186,9 @@ def test_probe_keeps_what_it_measured_of_a_model_whose_folder_is_gone(
     told = f"{elsewhere.name}: its folder is gone; as it was measured before\n"
     assert capsys.readouterr().err == told
     assert (tmp_path / "out" / "probe.json").read_text() == before
-    assert main([*command, "--restart"]) == 2
-    assert "holds no models" in capsys.readouterr().err
+    for refused in ([*command, "--restart"], [words[0], f"{tmp_path}/lats/last", *words[1:]]):
+        assert main(refused) == 2
+        assert "holds no models" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -43,6 +43,18 @@ def test_the_weights_are_the_mean_of_the_weights(weights: Path, source: str) -> 
     assert folder.temperature == folder.card["calibration"]["temperature"]
 
 
+def test_average_in_a_new_folder_takes_the_word_table_along(
+    weights: Path, source: str, tmp_path: Path
+) -> None:
+    for seed in (1, 2):
+        write_model(weights, f"m{seed}", labels=LABELS, seed=seed)
+    new = tmp_path / "work" / "first"
+    folder = average(new, [str(weights / "m1"), str(weights / "m2")], "mean", [source], "typed")
+    _, predictor = load_predictor(new, "mean")
+    assert folder.path == new / "mean"
+    assert predictor.predict(["a great film"])
+
+
 def test_models_of_two_kinds_have_no_mean(weights: Path, source: str) -> None:
     write_model(weights, "one", labels=LABELS)
     write_model(weights, "other", architecture="transformer", labels=LABELS)

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 
+import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
@@ -79,6 +80,22 @@ def test_gathered_values_are_folded_soon_though_nobody_asks() -> None:
             while registry.get_sample_value("c_total") != total:
                 await asyncio.sleep(FOLD_SECONDS / 5)
                 assert time.monotonic() - began < HANG_SECONDS
+
+    asyncio.run(test())
+
+
+def test_what_cannot_be_counted_is_lost_alone() -> None:
+    async def test() -> None:
+        registry, tally = CollectorRegistry(), Tally()
+        tally.gather(asyncio.get_running_loop())
+        counter = Counter("c", "of a test", registry=registry)
+        tally.add(counter, -1)
+        with pytest.raises(ValueError, match="non-negative"):
+            tally.fold()
+        tally.add(counter, 2)
+        tally.close()
+        tally.add(counter, 3)  # straight in again
+        assert registry.get_sample_value("c_total") == 5
 
     asyncio.run(test())
 
