@@ -116,7 +116,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         drain_delay_seconds = settings.drain_delay_ms / 1e3
-        metrics.gather(asyncio.get_running_loop())
+        if settings.api_processes == 1:  # else others show what this one counts, at any moment
+            metrics.gather(asyncio.get_running_loop())
         try:
             async with tracing, engine, beating(getattr(app.state, "heartbeat", None)):
                 # Whoever connects before waits for it, rather than being refused.

@@ -2,8 +2,8 @@
 
 A request leaves some twenty values. To put each into its metric as it comes takes longer than all
 else that an event loop does with it, once it is answered; gathered, they are sorted into buckets by
-the hundred. Whoever reads folds first, so nobody sees less than what happened; another process
-sees it a moment later.
+the hundred. Whoever reads folds first, so nobody sees less than what happened. For one API process:
+another would see it a moment later.
 """
 
 from __future__ import annotations
