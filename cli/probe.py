@@ -69,19 +69,18 @@ def run(arguments: argparse.Namespace) -> int:
     before = [] if arguments.restart else typed_before(path)
     chosen = _find(arguments.weights, arguments.models, known, before)
     present = {name: one for name, one in chosen.items() if isinstance(one, ModelFolder)}
-    for folder in present.values():
+    for model in present.values():
         for row in rows:
-            label_index(row.label, folder.labels)
+            label_index(row.label, model.labels)
     fillers = _fillers(present, arguments.filler)
     arguments.out.mkdir(parents=True, exist_ok=True)  # a mistake is found before an hour's work
 
     probes: dict[str, Probe] = {}
-    for name, one in chosen.items():
-        if isinstance(one, Probe):
+    for name, folder in chosen.items():
+        if isinstance(folder, Probe):
             _say(f"{name}: its folder is gone; as it was measured before")
-            probes[name] = one
+            probes[name] = folder
             continue
-        folder = one
         key = (name, folder.sha256["weights"])
         probes[name] = known[key] = known.get(key) or _measure(folder, rows, fillers[name])
         # With all that was known, so that a run that is stopped loses nothing.

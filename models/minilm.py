@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from models.attention import UNMASKED, Padding, attend
@@ -100,9 +101,14 @@ class MiniLMEncoder(Encoder):
         hidden_states: Tensor = self.embedding_norm(embeddings + self.positions.weight[:T])
         padding = Padding.of(attention_mask, skip=self.skip_padding)
         hidden_states = padding.gather(hidden_states)
+        padding = self.told(padding, hidden_states.dtype)
         for block in self.blocks:
             hidden_states = block(hidden_states, padding)
         return padding.spread(hidden_states)
+
+    def told(self, padding: Padding, dtype: torch.dtype) -> Padding:
+        """What attention is told of a batch beside its states, in their ``dtype``: its padding."""
+        return padding
 
     def flops(self, length: int) -> int:
         D, layers = self.config.input_size, self.config.num_layers

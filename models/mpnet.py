@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 
 from models.attention import Padding
-from models.base import Schedule
 from models.minilm import MiniLMConfig, MiniLMEncoder
 
 
@@ -56,20 +55,11 @@ class MPNetEncoder(MiniLMEncoder):
         self.distances = nn.Embedding(config.num_buckets, config.num_heads)
         self.distances.requires_grad_(False)
 
-    def forward(
-        self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
-    ) -> Tensor:
-        T = embeddings.shape[1]
-        hidden_states: Tensor = self.embedding_norm(embeddings + self.positions.weight[:T])
-        padding = Padding.of(attention_mask, skip=self.skip_padding)
-        hidden_states = padding.gather(hidden_states)
-        bias = self.bias(T).to(hidden_states.dtype)  # (1, nh, T, T)
+    def told(self, padding: Padding, dtype: torch.dtype) -> Padding:
+        bias = self.bias(padding.shape[1]).to(dtype)  # (1, nh, T, T)
         if padding.mask is not None:
-            bias = bias.masked_fill(~padding.mask, torch.finfo(bias.dtype).min)  # (B, nh, T, T)
-        padding = replace(padding, mask=bias)
-        for block in self.blocks:
-            hidden_states = block(hidden_states, padding)
-        return padding.spread(hidden_states)
+            bias = bias.masked_fill(~padding.mask, torch.finfo(dtype).min)  # (B, nh, T, T)
+        return replace(padding, mask=bias)
 
     def bias(self, length: int) -> Tensor:
         """What is added to the score of each query and key, (1, nh, T, T), by how far apart."""

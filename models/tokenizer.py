@@ -12,10 +12,11 @@ import tokenizers
 from models.errors import CheckpointError, TextError
 
 FILE_NAME = "tokenizer.json"
+HTML_BREAK = {"type": "Replace", "pattern": {"Regex": r"<br\s*/?>"}, "content": " "}
 CLEANING = {
     "type": "Sequence",
     "normalizers": [
-        {"type": "Replace", "pattern": {"Regex": r"<br\s*/?>"}, "content": " "},
+        HTML_BREAK,
         {
             "type": "BertNormalizer",
             "clean_text": True,

