@@ -97,13 +97,9 @@ class Admission:
         return Room(self)
 
     def grow(self, size: int) -> None:
-        """Adds bytes of a body, or takes them off again.
-
-        Raises:
-            Busy: the bodies held leave no room for them.
-        """
+        """Adds bytes of a body. Raises Busy if the bodies held leave no room for them."""
         most = self._settings.max_held_bytes
-        if size > 0 and self.body_bytes + size > most:
+        if self.body_bytes + size > most:
             raise self.busy(f"with this body more than {most} bytes of bodies would be held")
         self.body_bytes += size
 
@@ -158,7 +154,7 @@ class Room:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._admission.grow(-self.size)
+        self._admission.body_bytes -= self.size
 
     def add(self, size: int) -> None:
         """Takes so many bytes more. Raises Busy if there is no room for them."""

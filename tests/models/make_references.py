@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import transformers  # type: ignore[import-not-found]
@@ -34,6 +35,15 @@ SENTENCES = [
     "Dull.",
     "Two hours of unobtainium and gibberish, and I'd happily sit through every minute again!",
 ]
+
+TINY = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
+Model = TypeVar("Model", bound=torch.nn.Module)
 
 
 def main(pretrained: Path) -> None:
@@ -61,40 +71,31 @@ def main(pretrained: Path) -> None:
 
 
 def tiny_bert() -> transformers.BertModel:
-    """Two random layers whose every weight, norms and biases included, is worth comparing."""
+    """A small random BERT."""
     torch.manual_seed(1)
     config = transformers.BertConfig(
-        vocab_size=50,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=40,
-        attn_implementation="eager",
+        **TINY, max_position_embeddings=40, attn_implementation="eager"
     )
-    bert = transformers.BertModel(config, add_pooling_layer=False)
-    for parameter in bert.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    return bert
+    return scattered(transformers.BertModel(config, add_pooling_layer=False))
 
 
 def tiny_mpnet() -> transformers.MPNetModel:
-    """Two random layers over distances of which the longest share rows of their table."""
+    """A small random MPNet over distances of which the longest share rows of their table."""
     torch.manual_seed(2)
     config = transformers.MPNetConfig(
-        vocab_size=50,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
+        **TINY,
         max_position_embeddings=42,
         relative_attention_num_buckets=32,
         layer_norm_eps=1e-5,
     )
-    mpnet = transformers.MPNetModel(config, add_pooling_layer=False)
-    for parameter in mpnet.parameters():
+    return scattered(transformers.MPNetModel(config, add_pooling_layer=False))
+
+
+def scattered(model: Model) -> Model:
+    """With weights of which every one, norms and biases included, is worth comparing."""
+    for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    return mpnet
+    return model
 
 
 @torch.inference_mode()
