@@ -17,10 +17,10 @@ from training.teachers import locate
 NEEDED = {"train": "teacher", "average": "models", "evaluate": "model", "probe": "models"}
 LAST = {"lstm-last", "rnn-last"}
 # A further pass goes on from these.
-FIRST = {"gru-second", "gru-third", "mingru-second"} | {
+FIRST = {"gru-second", "gru-third", "gru-fourth", "mingru-second"} | {
     f"{name}-first" for name in {*ARCHITECTURES} - {"fnn", "transformer", "minilm"}
 }
-MEANS = {"minilm", "minilm-first", "mpnet"}  # averages of several
+MEANS = {"minilm", "minilm-first", "minilm-second", "mpnet"}  # averages of several
 SERVED = {*ARCHITECTURES} - MEANS
 ROOT = Path(__file__).resolve().parent.parent.parent
 
