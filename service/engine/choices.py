@@ -26,12 +26,15 @@ PROBE_SHAPES = {"cpu": ((1, 32), (8, 64)), "cuda": ((1, 32), (8, 64), (32, 256))
 PROBE_REPEATS = 5
 PROBE_SECONDS = 0.1  # for one shape: a busy machine must not delay the start
 TRIED_SHAPE = (1, 8)  # of a forward that tells whether there is such a layout
+UNDIVIDED_SHAPE = (8, 64)  # of the forwards that tell whether they are better not side by side
 SCHEDULE_SHAPE = (1, 128)  # of the forwards that choose a schedule: a review, alone
 THREADS_SHAPE = (1, 64)  # of the forwards that choose how many threads
 THREADS_ROUNDS = 4
 THREADS_SECONDS = 1.0  # after which no further round begins, past the second
 THREADS_WORTH = 1.05
-WORTHWHILE = 0.9  # bfloat16 costs digits: it must take at most this share of float32's time
+# What isn't the plain way must take at most this share of its time: bfloat16, which costs digits,
+# of float32's; a forward with every core, which another's would disturb, of that of those beside.
+WORTHWHILE = 0.9
 
 Graphs = Mapping[Schedule | None, CapturedForward]  # of forwards, by schedule
 NO_GRAPHS: Graphs = {}
@@ -132,6 +135,33 @@ def choose_threads(classifiers: Sequence[Classifier], most: int) -> int:
     chosen = min(count for count, seconds in least.items() if seconds <= enough)
     torch.set_num_threads(chosen)
     return chosen
+
+
+def runs_undivided(classifier: Classifier, threads: int, share: int, workers: int) -> bool:
+    """Whether forwards one by one get more done than side by side, each with its share of cores.
+
+    Most don't: threads wait for one another at every layer. A recurrence does whose weights, all
+    read at every step, are too large for the cache of one core, and not for those of several.
+
+    Args:
+        classifier: as it will be served.
+        threads: of a forward that has the machine to itself; torch is set to them afterwards.
+        share: threads of one that doesn't.
+        workers: so many side by side.
+    """
+    if share >= threads:
+        return False
+    seconds: dict[int, list[float]] = {threads: [], share: []}
+    give_up = time.perf_counter() + PROBE_SECONDS * len(seconds)
+    for turn in range(PROBE_REPEATS):
+        for count, taken in seconds.items():
+            torch.set_num_threads(count)
+            taken.append(_forward_seconds(classifier, UNDIVIDED_SHAPE))
+        if turn and time.perf_counter() > give_up:
+            break
+    torch.set_num_threads(threads)
+    alone, beside = (min(taken[1:]) for taken in seconds.values())  # the first sets things up
+    return alone * workers < WORTHWHILE * beside
 
 
 def choose_schedule(classifier: Classifier, graphs: Graphs) -> Schedule | None:

@@ -1,194 +1,23 @@
-"""How an API process asks the workers, and how it is answered, on its event loop.
-
-Work that gathers in one turn of the loop leaves as one frame. The end of a connection is the
-worker's death notice: everything it held fails at once, and the link comes back by itself.
-"""
+"""How an API process asks the workers: which of them, and until when."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, cast
 
 from service.engine.activity import Activity
-from service.engine.errors import (
-    DeadlineError,
-    ForwardError,
-    GaveWayError,
-    NotReadyError,
-    WorkerLostError,
-)
-from service.engine.wire import (
-    BYTES_OF_A_TOKEN,
-    Answer,
-    BatchFacts,
-    Cancel,
-    Failure,
-    FrameBuffer,
-    FrameError,
-    FromAPI,
-    FromWorker,
-    Hello,
-    Traffic,
-    Work,
-    WorkerState,
-    decode_from_worker,
-    frame,
-    pack,
-)
+from service.engine.errors import DeadlineError, NotReadyError
+from service.engine.link import WorkerLink, WorkerListener
+from service.engine.wire import Answer, Hello, Traffic, pack
 from service.observe.timing import now
 
-logger = logging.getLogger("lockstep.client")
-
-RETRY_SECONDS = 0.1  # between attempts to reach a worker that isn't there
 MEET_SECONDS = 0.01  # between looks at whether one is connected
 DEADLINE_GRACE_SECONDS = 0.25  # what a worker gets to say itself that time is up
-
-FAILURES = {"deadline": DeadlineError, "gave_way": GaveWayError}
-
-
-class WorkerListener(Protocol):
-    """Who is told what workers say of themselves; ``worker`` is the number of one."""
-
-    def hello(self, worker: int, hello: Hello) -> None: ...
-    def batch(self, worker: int, facts: BatchFacts) -> None: ...
-    def state(self, worker: int, state: WorkerState) -> None: ...
-    def lost(self, worker: int) -> None: ...
-
-
-class WorkerLink(asyncio.Protocol):
-    """One connection to one worker.
-
-    Args:
-        worker: its number.
-        path: its socket.
-        listener: told what the worker says of itself.
-
-    Attributes:
-        worker: its number.
-        hello: its first words; None while there is no connection.
-        waiting: by id, what was asked and isn't answered.
-        outstanding: tokens of that.
-        asked_at: when it was sent something last, in seconds of ``timing.now``.
-        loop: that it was connected on.
-    """
-
-    loop: asyncio.AbstractEventLoop
-
-    def __init__(self, worker: int, path: Path, listener: WorkerListener) -> None:
-        self.hello: Hello | None = None
-        self.waiting: dict[int, asyncio.Future[Answer]] = {}
-        self.outstanding, self.asked_at = 0, 0.0
-        self._tokens: dict[int, int] = {}
-        self.worker, self._path, self._listener = worker, path, listener
-        self._ids = itertools.count()
-        self._outbox: list[FromAPI] = []
-        self._transport: asyncio.Transport | None = None
-        self._frames = FrameBuffer()
-        self._lost = asyncio.Event()
-
-    async def keep(self) -> None:
-        """Connects, and connects again whenever the connection ends; runs until cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            self._lost.clear()
-            try:
-                await loop.create_unix_connection(lambda: self, str(self._path))
-                await self._lost.wait()
-            except OSError:
-                await asyncio.sleep(RETRY_SECONDS)
-
-    def ask(
-        self,
-        model: str,
-        schedule: str | None,
-        windows: list[bytes],
-        deadline: float,
-        traffic: Traffic,
-    ) -> int:
-        """Sends work with the next frame; its future is in ``waiting`` under the id returned."""
-        work = Work(next(self._ids), model, schedule, windows, deadline, traffic)
-        self.waiting[work.id] = self.loop.create_future()
-        self._tokens[work.id] = tokens = sum(map(len, windows)) // BYTES_OF_A_TOKEN
-        self.outstanding += tokens
-        self.asked_at = now()
-        self._post(work)
-        return work.id
-
-    def cancel(self, work_id: int) -> None:
-        """Nobody waits for this any more; the worker may already have answered."""
-        if self._settle(work_id) is not None:
-            self._post(Cancel(work_id))
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's isn't a subclass
-        self.loop = asyncio.get_running_loop()  # once: it takes a system call to say it
-        self._frames = FrameBuffer()
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            for body in self._frames.feed(data):
-                for message in decode_from_worker(body):
-                    self._handle(message)
-        except FrameError as error:
-            logger.error("a worker sent what isn't ours (%s): connecting again", error)
-            self.close()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        held, self.waiting = self.waiting, {}
-        self.outstanding, self._tokens = 0, {}
-        self.hello, self._transport, self._outbox = None, None, []
-        self._listener.lost(self.worker)
-        for future in held.values():
-            if not future.done():
-                future.set_exception(WorkerLostError("the worker ended while it held the request"))
-        self._lost.set()
-
-    def _handle(self, message: FromWorker) -> None:
-        match message:
-            case Answer() | Failure():
-                future = self._settle(message.id)
-                if future is None or future.done():
-                    return
-                if isinstance(message, Answer):
-                    future.set_result(message)
-                else:
-                    failure = FAILURES.get(message.reason, ForwardError)
-                    future.set_exception(failure(message.detail))
-            case BatchFacts():
-                # Two turns on: whoever the same frame answers wakes in the next, and answers.
-                loop = self.loop
-                loop.call_soon(loop.call_soon, self._listener.batch, self.worker, message)
-            case WorkerState():
-                self._listener.state(self.worker, message)
-            case Hello():
-                self.hello = message
-                self._listener.hello(self.worker, message)
-
-    def _settle(self, work_id: int) -> asyncio.Future[Answer] | None:
-        """Work that is waited for no more; None if it wasn't before."""
-        self.outstanding -= self._tokens.pop(work_id, 0)
-        return self.waiting.pop(work_id, None)
-
-    def _post(self, message: FromAPI) -> None:
-        if not self._outbox:
-            self.loop.call_soon(self._flush)
-        self._outbox.append(message)
-
-    def _flush(self) -> None:
-        messages, self._outbox = self._outbox, []
-        if messages and self._transport is not None:
-            self._transport.write(frame(messages))
+# Windows of a model that runs undivided, waiting or under way, up to which one worker has them all.
+# Of more, two workers make batches so large that side by side as much gets done.
+UNDIVIDED_WINDOWS = 48
 
 
 class Engine:
@@ -252,7 +81,8 @@ class Engine:
         """Logits of each window, from the worker that has the fewest tokens of ours to read.
 
         Of those that have as many, from one that computes nothing, and of these from the one asked
-        last: whoever computed a moment ago has the weights at hand, and its threads awake.
+        last: whoever computed a moment ago has the weights at hand, and its threads awake. But a
+        model whose forwards are better not side by side stays with the worker that has it in hand.
 
         A request that a worker took with it is not sent to another: it may be why that one died.
 
@@ -272,7 +102,7 @@ class Engine:
         ready = [link for link in self._links if link.hello is not None]
         if not ready:
             raise NotReadyError("no worker is ready")
-        link = min(ready, key=self._load)
+        link = _at_it(model, ready) or min(ready, key=self._load)
         hello = link.hello
         assert hello is not None, "it was a moment ago, and nothing was awaited since"
         schedule = schedule or hello.fastest_schedule(model)
@@ -289,6 +119,14 @@ class Engine:
     def _load(self, link: WorkerLink) -> tuple[int, bool, float]:
         computing = self._activity is not None and self._activity.computing(link.worker)
         return link.outstanding, computing, -link.asked_at
+
+
+def _at_it(model: str, links: Sequence[WorkerLink]) -> WorkerLink | None:
+    """Of a model that runs undivided, the worker that has some of it in hand, and nothing else."""
+    able = [link for link in links if model in link.undivided]
+    if not able or sum(link.windows[model] for link in able) >= UNDIVIDED_WINDOWS:
+        return None
+    return next((link for link in able if 0 < link.windows[model] == link.windows.total()), None)
 
 
 def _expire(future: asyncio.Future[Answer]) -> None:

@@ -41,6 +41,7 @@ class LoadedModel:
         packed: whether its weights lie as ``models/packed.py`` has them.
         load_seconds: reading it and choosing how to run it.
         schedule: the fastest of the encoder's; None where it has none to choose from.
+        undivided: whether its forwards get more done one by one, with every core.
         graphs: on a GPU, for batches that gain by it.
     """
 
@@ -49,6 +50,7 @@ class LoadedModel:
     packed: bool
     load_seconds: float
     schedule: Schedule | None
+    undivided: bool = False
     graphs: Graphs = field(default_factory=dict)
 
 
@@ -72,6 +74,7 @@ class Compute:
         threads: cores that a forward may use.
         fewer_threads: whether to use fewer where that is faster.
         decided: by another worker of this device, so that nothing is tried again.
+        workers: that share these cores.
     """
 
     def __init__(
@@ -83,8 +86,10 @@ class Compute:
         threads: int,
         fewer_threads: bool = False,
         decided: Decisions | None = None,
+        workers: int = 1,
     ) -> None:
         self.cores = self.threads = threads
+        self._workers = workers
         torch.set_num_threads(threads)
         self.device = resolve_device(device)
         embedding = checkpoint.load_embedding(weights / folders.WORDPIECE, torch.float16)
@@ -130,16 +135,24 @@ class Compute:
         choices.warm_up(classifier)  # or the first client would pay for it
         graphs = choices.capture(classifier)
         schedule = form.schedule if form else choices.choose_schedule(classifier, graphs)
+        undivided = form.undivided if form else self._undivided(classifier)
         seconds = read_seconds + time.monotonic() - began
-        how = ", ".join(filter(None, (chosen, "packed" if packed else "", schedule)))
+        ways = chosen, "packed" if packed else "", schedule, "undivided" if undivided else ""
+        how = ", ".join(filter(None, ways))
         logger.info("%s on %s in %s, loaded in %.2f s", name, self.device, how, seconds)
-        return LoadedModel(classifier, chosen, packed, seconds, schedule, graphs)
+        return LoadedModel(classifier, chosen, packed, seconds, schedule, undivided, graphs)
+
+    def _undivided(self, classifier: Classifier) -> bool:
+        if self.device.type != "cpu":
+            return False
+        share = share_cores(self.cores, self._workers)
+        return choices.runs_undivided(classifier, self.threads, share, self._workers)
 
     @property
     def decisions(self) -> Decisions:
         """What was chosen at load, for another worker of this device."""
         forms = {
-            name: Form(model.dtype, model.packed, model.schedule)
+            name: Form(model.dtype, model.packed, model.schedule, model.undivided)
             for name, model in self.models.items()
         }
         return Decisions(self.threads, forms)

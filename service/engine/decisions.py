@@ -28,6 +28,7 @@ class Form:
     dtype: str
     packed: bool
     schedule: Literal["serial", "parallel"] | None
+    undivided: bool = False
 
 
 @dataclass(frozen=True, slots=True)

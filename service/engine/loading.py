@@ -37,6 +37,7 @@ def load(options: WorkerOptions, device: str) -> tuple[Compute, Inbox]:
         options.dtype,
         options.threads,
         options.fewer_threads,
+        workers=options.workers,
     )
     notes = Notes(options.sockets, device)
     with notes.turn():
@@ -65,7 +66,7 @@ def greeting(compute: Compute, replaces: int) -> Hello:
         device=str(compute.device),
         torch=str(torch.__version__),
         models=[
-            ServedModel(name, model.dtype, model.load_seconds, model.schedule)
+            ServedModel(name, model.dtype, model.load_seconds, model.schedule, model.undivided)
             for name, model in compute.models.items()
         ],
         replaces=replaces,

@@ -144,12 +144,14 @@ class ServedModel(msgspec.Struct, array_like=True, frozen=True):
         dtype: of its forward.
         load_seconds: reading it and choosing how to run it.
         schedule: what a request that names none runs under; None where there is one order alone.
+        undivided: whether its forwards get more done one by one, with every core.
     """
 
     name: str
     dtype: str
     load_seconds: float
     schedule: str | None = None
+    undivided: bool = False
 
 
 class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):

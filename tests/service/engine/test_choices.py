@@ -15,7 +15,7 @@ from models import folder as folders
 from models.base import Classifier
 from models.packed import Packable
 from service.engine import choices
-from service.engine.choices import choose_threads, settle
+from service.engine.choices import choose_threads, runs_undivided, settle
 from service.engine.compute import Compute
 from tests.small import write_model
 
@@ -154,6 +154,42 @@ def test_fastest_number_of_threads_is_set(
 
     monkeypatch.setattr(choices, "_forward_seconds", taken)
     assert choose_threads([classifier], 6) == torch.get_num_threads() == chosen
+
+
+@pytest.mark.parametrize(
+    ("alone", "beside", "undivided"),
+    [
+        (1.0, 2.3, True),  # two take 2.0 one after the other
+        (1.0, 2.1, False),  # as good as nothing gained
+        (1.0, 1.5, False),
+    ],
+)
+def test_forwards_are_undivided_where_one_by_one_is_faster_than_side_by_side(
+    classifier: Classifier,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: None,
+    alone: float,
+    beside: float,
+    undivided: bool,
+) -> None:
+    seconds = {4: chain([9.0], repeat(alone)), 2: chain([9.0], repeat(beside))}
+    monkeypatch.setattr(
+        choices, "_forward_seconds", lambda *_: next(seconds[torch.get_num_threads()])
+    )
+    monkeypatch.setattr(choices, "PROBE_SECONDS", 9.0)
+    assert runs_undivided(classifier, threads=4, share=2, workers=2) == undivided
+    assert torch.get_num_threads() == 4
+
+
+def test_forward_that_gains_by_no_core_more_is_not_tried(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tried(*arguments: object) -> float:
+        raise AssertionError("it has as many threads either way")
+
+    monkeypatch.setattr(choices, "_forward_seconds", tried)
+    assert not runs_undivided(classifier, threads=1, share=1, workers=2)
+    assert not runs_undivided(classifier, threads=2, share=2, workers=1)
 
 
 def test_threads_that_were_named_are_left(

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from service.engine import client
 from service.engine.activity import Activity
 from service.engine.client import Engine
 from service.engine.errors import DeadlineError, ForwardError, NotReadyError, WorkerLostError
@@ -19,6 +21,7 @@ from service.engine.wire import (
     FromAPI,
     Hello,
     Ride,
+    ServedModel,
     Work,
     WorkerState,
     decode_from_api,
@@ -32,11 +35,11 @@ HANG_SECONDS = 30
 Handler = Callable[[list[FromAPI], asyncio.StreamWriter], Awaitable[None]]
 
 
-async def fake_worker(path: Path, handle: Handler) -> asyncio.AbstractServer:
+async def fake_worker(path: Path, handle: Handler, hello: Hello = HELLO) -> asyncio.AbstractServer:
     """Listens on ``path`` and hands each frame of messages to ``handle``."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(frame([HELLO]))
+        writer.write(frame([hello]))
         try:
             while True:
                 length = frame_length(await reader.readexactly(HEADER.size))
@@ -257,14 +260,15 @@ def among(
     workers: list[Held],
     test: Callable[[Engine], Awaitable[None]],
     activity: Activity | None = None,
+    hello: Hello = HELLO,
 ) -> None:
-    """Runs ``test`` on an engine connected to several fake workers."""
+    """Runs ``test`` on an engine connected to several fake workers, which say ``hello``."""
 
     async def main() -> None:
         paths = [folder / f"worker-{number}" for number in range(len(workers))]
         listener = Listener()
         for worker, path in zip(workers, paths, strict=True):
-            worker.server = await fake_worker(path, worker)
+            worker.server = await fake_worker(path, worker, hello)
         async with Engine(paths, listener, activity) as engine, asyncio.timeout(30):
             while len(listener.hellos) < len(workers):
                 await asyncio.sleep(0.01)
@@ -307,9 +311,9 @@ class Held:
         await echo(messages, writer)
 
 
-async def asked(engine: Engine, length: int) -> asyncio.Task[object]:
+async def asked(engine: Engine, length: int, model: str = "lstm") -> asyncio.Task[object]:
     """A request of so many tokens, on its way."""
-    task = asyncio.create_task(engine.infer("lstm", None, [[1] * length], now() + 20))
+    task = asyncio.create_task(engine.infer(model, None, [[1] * length], now() + 20))
     await asyncio.sleep(0.05)
     return task
 
@@ -357,6 +361,64 @@ def test_worker_that_computes_for_others_is_passed_over(tmp_path: Path) -> None:
 
     among(tmp_path, workers, ask, activity)
     assert [worker.lengths for worker in workers] == [[11, 11], [10, 10]]
+
+
+@pytest.fixture
+def undivided() -> Hello:
+    """Of a worker that does forwards of ``lstm`` best one by one, and of ``gru`` side by side."""
+    lstm = ServedModel("lstm", "bfloat16", 0.5, undivided=True)
+    return replace(HELLO, models=[lstm, ServedModel("gru", "bfloat16", 0.5)])
+
+
+def test_undivided_model_stays_with_the_worker_that_has_it(
+    tmp_path: Path, undivided: Hello
+) -> None:
+    first, second = Held(), Held()
+
+    async def ask(engine: Engine) -> None:
+        tasks = [await asked(engine, length) for length in (10, 100, 5, 50)]
+        assert (first.lengths, second.lengths) == ([10, 100, 5, 50], [])
+        first.go.set()
+        await asyncio.gather(*tasks)
+
+    among(tmp_path, [first, second], ask, hello=undivided)
+
+
+def test_undivided_model_is_divided_where_a_worker_has_its_fill(
+    tmp_path: Path, undivided: Hello, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "UNDIVIDED_WINDOWS", 2)
+    first, second = Held(), Held()
+
+    async def ask(engine: Engine) -> None:
+        tasks = [await asked(engine, length) for length in (10, 11, 12, 13)]
+        assert (first.lengths, second.lengths) == ([10, 11], [12, 13])
+        first.go.set()
+        second.go.set()
+        await asyncio.gather(*tasks)
+        first.go.clear()
+        second.go.clear()
+        for length in (20, 21):
+            await asked(engine, length)
+        assert [20, 21] in (first.lengths[2:], second.lengths[2:]), "together again"
+
+    among(tmp_path, [first, second], ask, hello=undivided)
+
+
+def test_undivided_model_doesnt_wait_behind_another(tmp_path: Path, undivided: Hello) -> None:
+    first, second = Held(), Held()
+
+    async def ask(engine: Engine) -> None:
+        await asked(engine, 3)
+        await asked(engine, 100, "gru")  # where less is to be read
+        await asked(engine, 4)
+        assert (first.lengths, second.lengths) == ([3, 4], [100])
+        await asked(engine, 20, "gru")
+        await asked(engine, 90, "gru")
+        await asked(engine, 5)
+        assert (first.lengths, second.lengths) == ([3, 4, 20, 90], [100, 5])
+
+    among(tmp_path, [first, second], ask, hello=undivided)
 
 
 def test_request_that_nobody_waits_for_counts_no_more(tmp_path: Path) -> None:

@@ -80,14 +80,16 @@ def test_worker_that_follows_runs_what_another_chose(
         threads=2,
         forms={
             "lstm": Form("bfloat16", False, None),
-            "mingru": Form("float32", True, "serial"),
+            "mingru": Form("float32", True, "serial", undivided=True),
         },
     )
-    for name in ("settle", "choose_schedule", "choose_threads"):
+    for name in ("settle", "choose_schedule", "choose_threads", "runs_undivided"):
         monkeypatch.setattr(choices, name, tried)
     follower = Compute(weights, ["lstm", "mingru"], "cpu", "auto", 2, True, decided)
     assert torch.get_num_threads() == 1, "another answers meanwhile"
     assert follower.decisions == decided
+    told = {model.name: model.undivided for model in greeting(follower, replaces=0).models}
+    assert told == {"lstm": False, "mingru": True}
     assert follower.models["lstm"].classifier.head.weight.dtype == torch.bfloat16
     torch.testing.assert_close(
         torch.tensor(follower.run("mingru", "serial", WINDOWS).logits),
