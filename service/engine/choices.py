@@ -137,7 +137,9 @@ def choose_threads(classifiers: Sequence[Classifier], most: int) -> int:
     return chosen
 
 
-def runs_undivided(classifier: Classifier, threads: int, share: int, workers: int) -> bool:
+def runs_undivided(
+    classifier: Classifier, schedule: Schedule | None, threads: int, share: int, workers: int
+) -> bool:
     """Whether forwards one by one get more done than side by side, each with its share of cores.
 
     Most don't: threads wait for one another at every layer. A recurrence does whose weights, all
@@ -145,7 +147,8 @@ def runs_undivided(classifier: Classifier, threads: int, share: int, workers: in
 
     Args:
         classifier: as it will be served.
-        threads: of a forward that has the machine to itself; torch is set to them afterwards.
+        schedule: likewise.
+        threads: of a forward that has the machine to itself; what torch is set to, then and after.
         share: threads of one that doesn't.
         workers: so many side by side.
     """
@@ -156,11 +159,11 @@ def runs_undivided(classifier: Classifier, threads: int, share: int, workers: in
     for turn in range(PROBE_REPEATS):
         for count, taken in seconds.items():
             torch.set_num_threads(count)
-            taken.append(_forward_seconds(classifier, UNDIVIDED_SHAPE))
+            taken.append(_forward_seconds(classifier, UNDIVIDED_SHAPE, schedule))
         if turn and time.perf_counter() > give_up:
             break
     torch.set_num_threads(threads)
-    alone, beside = (min(taken[1:]) for taken in seconds.values())  # the first sets things up
+    alone, beside = map(min, seconds.values())
     return alone * workers < WORTHWHILE * beside
 
 

@@ -18,6 +18,7 @@ DEADLINE_GRACE_SECONDS = 0.25  # what a worker gets to say itself that time is u
 # Windows of a model that runs undivided, waiting or under way, up to which one worker has them all.
 # Of more, two workers make batches so large that side by side as much gets done.
 UNDIVIDED_WINDOWS = 48
+SILENT_SECONDS = 1.0  # a worker that answers nothing for so long may be stuck: others are asked too
 
 
 class Engine:
@@ -102,7 +103,7 @@ class Engine:
         ready = [link for link in self._links if link.hello is not None]
         if not ready:
             raise NotReadyError("no worker is ready")
-        link = _at_it(model, ready) or min(ready, key=self._load)
+        link = _at_it(model, len(windows), ready) or min(ready, key=self._load)
         hello = link.hello
         assert hello is not None, "it was a moment ago, and nothing was awaited since"
         schedule = schedule or hello.fastest_schedule(model)
@@ -121,12 +122,17 @@ class Engine:
         return link.outstanding, computing, -link.asked_at
 
 
-def _at_it(model: str, links: Sequence[WorkerLink]) -> WorkerLink | None:
-    """Of a model that runs undivided, the worker that has some of it in hand, and nothing else."""
+def _at_it(model: str, windows: int, links: Sequence[WorkerLink]) -> WorkerLink | None:
+    """For so many more windows of a model that runs undivided, the worker that has most of it.
+
+    None where that is no gain, or where that worker has something else to do.
+    """
     able = [link for link in links if model in link.undivided]
-    if not able or sum(link.windows[model] for link in able) >= UNDIVIDED_WINDOWS:
+    if not able or sum(link.windows[model] for link in able) + windows > UNDIVIDED_WINDOWS:
         return None
-    return next((link for link in able if 0 < link.windows[model] == link.windows.total()), None)
+    most = max(able, key=lambda link: link.windows[model])
+    free = 0 < most.windows[model] == most.windows.total()
+    return most if free and now() - most.heard_at < SILENT_SECONDS else None
 
 
 def _expire(future: asyncio.Future[Answer]) -> None:

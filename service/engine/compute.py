@@ -135,18 +135,18 @@ class Compute:
         choices.warm_up(classifier)  # or the first client would pay for it
         graphs = choices.capture(classifier)
         schedule = form.schedule if form else choices.choose_schedule(classifier, graphs)
-        undivided = form.undivided if form else self._undivided(classifier)
+        undivided = form.undivided if form else self._undivided(classifier, schedule)
         seconds = read_seconds + time.monotonic() - began
         ways = chosen, "packed" if packed else "", schedule, "undivided" if undivided else ""
         how = ", ".join(filter(None, ways))
         logger.info("%s on %s in %s, loaded in %.2f s", name, self.device, how, seconds)
         return LoadedModel(classifier, chosen, packed, seconds, schedule, undivided, graphs)
 
-    def _undivided(self, classifier: Classifier) -> bool:
+    def _undivided(self, classifier: Classifier, schedule: Schedule | None) -> bool:
         if self.device.type != "cpu":
             return False
         share = share_cores(self.cores, self._workers)
-        return choices.runs_undivided(classifier, self.threads, share, self._workers)
+        return choices.runs_undivided(classifier, schedule, self.threads, share, self._workers)
 
     @property
     def decisions(self) -> Decisions:

@@ -63,8 +63,9 @@ class WorkerLink(asyncio.Protocol):
         undivided: models whose forwards it does best one by one, with every core.
         waiting: by id, what was asked and isn't answered.
         outstanding: tokens of that.
-        windows: of that, how many of each model.
+        windows: of that, how many of each model, shadows aside, which give way.
         asked_at: when it was sent something last, in seconds of ``timing.now``.
+        heard_at: when it last answered, or was asked while it had nothing to do.
         loop: that it was connected on.
     """
 
@@ -74,7 +75,7 @@ class WorkerLink(asyncio.Protocol):
         self.hello: Hello | None = None
         self.undivided: frozenset[str] = frozenset()
         self.waiting: dict[int, asyncio.Future[Answer]] = {}
-        self.outstanding, self.asked_at = 0, 0.0
+        self.outstanding, self.asked_at, self.heard_at = 0, 0.0, 0.0
         self.windows: Counter[str] = Counter()
         self._asked: dict[int, tuple[str, int, int]] = {}  # a model, its windows, their tokens
         self.worker, self._path, self._listener = worker, path, listener
@@ -107,10 +108,13 @@ class WorkerLink(asyncio.Protocol):
         work = Work(next(self._ids), model, schedule, windows, deadline, traffic)
         self.waiting[work.id] = self.loop.create_future()
         tokens = sum(map(len, windows)) // BYTES_OF_A_TOKEN
-        self._asked[work.id] = model, len(windows), tokens
-        self.outstanding += tokens
-        self.windows[model] += len(windows)
+        counted = 0 if traffic == "shadow" else len(windows)
         self.asked_at = now()
+        if not self._asked:
+            self.heard_at = self.asked_at
+        self._asked[work.id] = model, counted, tokens
+        self.outstanding += tokens
+        self.windows[model] += counted
         self._post(work)
         return work.id
 
@@ -152,6 +156,7 @@ class WorkerLink(asyncio.Protocol):
     def _handle(self, message: FromWorker) -> None:
         match message:
             case Answer() | Failure():
+                self.heard_at = now()
                 future = self._settle(message.id)
                 if future is None or future.done():
                     return

@@ -177,7 +177,7 @@ def test_forwards_are_undivided_where_one_by_one_is_faster_than_side_by_side(
         choices, "_forward_seconds", lambda *_: next(seconds[torch.get_num_threads()])
     )
     monkeypatch.setattr(choices, "PROBE_SECONDS", 9.0)
-    assert runs_undivided(classifier, threads=4, share=2, workers=2) == undivided
+    assert runs_undivided(classifier, None, threads=4, share=2, workers=2) == undivided
     assert torch.get_num_threads() == 4
 
 
@@ -188,8 +188,8 @@ def test_forward_that_gains_by_no_core_more_is_not_tried(
         raise AssertionError("it has as many threads either way")
 
     monkeypatch.setattr(choices, "_forward_seconds", tried)
-    assert not runs_undivided(classifier, threads=1, share=1, workers=2)
-    assert not runs_undivided(classifier, threads=2, share=2, workers=1)
+    assert not runs_undivided(classifier, None, threads=1, share=1, workers=2)
+    assert not runs_undivided(classifier, None, threads=2, share=2, workers=1)
 
 
 def test_threads_that_were_named_are_left(

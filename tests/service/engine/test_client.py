@@ -22,6 +22,7 @@ from service.engine.wire import (
     Hello,
     Ride,
     ServedModel,
+    Traffic,
     Work,
     WorkerState,
     decode_from_api,
@@ -311,9 +312,11 @@ class Held:
         await echo(messages, writer)
 
 
-async def asked(engine: Engine, length: int, model: str = "lstm") -> asyncio.Task[object]:
+async def asked(
+    engine: Engine, length: int, model: str = "lstm", traffic: Traffic = "client"
+) -> asyncio.Task[object]:
     """A request of so many tokens, on its way."""
-    task = asyncio.create_task(engine.infer(model, None, [[1] * length], now() + 20))
+    task = asyncio.create_task(engine.infer(model, None, [[1] * length], now() + 20, traffic))
     await asyncio.sleep(0.05)
     return task
 
@@ -370,42 +373,92 @@ def undivided() -> Hello:
     return replace(HELLO, models=[lstm, ServedModel("gru", "bfloat16", 0.5)])
 
 
+@pytest.fixture
+def three(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than three windows are kept together."""
+    monkeypatch.setattr(client, "UNDIVIDED_WINDOWS", 3)
+
+
 def test_undivided_model_stays_with_the_worker_that_has_it(
-    tmp_path: Path, undivided: Hello
+    tmp_path: Path, undivided: Hello, three: None
 ) -> None:
     first, second = Held(), Held()
 
     async def ask(engine: Engine) -> None:
-        tasks = [await asked(engine, length) for length in (10, 100, 5, 50)]
-        assert (first.lengths, second.lengths) == ([10, 100, 5, 50], [])
+        tasks = [await asked(engine, length) for length in (10, 100, 5)]
+        assert (first.lengths, second.lengths) == ([10, 100, 5], [])
         first.go.set()
         await asyncio.gather(*tasks)
 
     among(tmp_path, [first, second], ask, hello=undivided)
 
 
-def test_undivided_model_is_divided_where_a_worker_has_its_fill(
-    tmp_path: Path, undivided: Hello, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client, "UNDIVIDED_WINDOWS", 2)
+def test_many_windows_are_divided(tmp_path: Path, undivided: Hello, three: None) -> None:
     first, second = Held(), Held()
 
     async def ask(engine: Engine) -> None:
-        tasks = [await asked(engine, length) for length in (10, 11, 12, 13)]
-        assert (first.lengths, second.lengths) == ([10, 11], [12, 13])
+        tasks = [await asked(engine, length) for length in (10, 11, 12, 13, 14)]
+        assert (first.lengths, second.lengths) == ([10, 11, 12], [13, 14])
         first.go.set()
         second.go.set()
         await asyncio.gather(*tasks)
-        first.go.clear()
-        second.go.clear()
-        for length in (20, 21):
-            await asked(engine, length)
-        assert [20, 21] in (first.lengths[2:], second.lengths[2:]), "together again"
 
     among(tmp_path, [first, second], ask, hello=undivided)
 
 
-def test_undivided_model_doesnt_wait_behind_another(tmp_path: Path, undivided: Hello) -> None:
+def test_list_of_many_texts_is_many_windows(tmp_path: Path, undivided: Hello, three: None) -> None:
+    first, second = Held(), Held()
+
+    async def ask(engine: Engine) -> None:
+        await asked(engine, 10)
+        task = asyncio.create_task(engine.infer("lstm", None, [[1]] * 3, now() + 20))
+        await asyncio.sleep(0.05)
+        assert (first.lengths, second.lengths) == ([10], [3])
+        task.cancel()
+
+    among(tmp_path, [first, second], ask, hello=undivided)
+
+
+def test_what_was_answered_or_given_up_is_in_hand_no_more(
+    tmp_path: Path, undivided: Hello, three: None
+) -> None:
+    first, second = Held(), Held()
+    first.go.set()
+
+    async def ask(engine: Engine) -> None:
+        await (await asked(engine, 10))
+        first.go.clear()
+        gone = await asked(engine, 11)
+        gone.cancel()
+        await asyncio.sleep(0.05)
+        for length in (100, 5, 6):
+            await asked(engine, length)
+        assert (first.lengths, second.lengths) == ([10, 11, 100, 5, 6], [])
+        await asked(engine, 7)
+        assert second.lengths == [7], "more than three"
+
+    among(tmp_path, [first, second], ask, hello=undivided)
+
+
+def test_lost_worker_has_nothing_in_hand(tmp_path: Path, undivided: Hello, three: None) -> None:
+    first, second = Held(), Held()
+
+    async def ask(engine: Engine) -> None:
+        held = await asked(engine, 100)
+        first.writer.close()
+        with pytest.raises(WorkerLostError):
+            await held
+        await asyncio.sleep(0.2)  # it is there again
+        for length in (3, 4, 5):
+            await asked(engine, length)
+        assert (first.lengths, second.lengths) in (([100], [3, 4, 5]), ([100, 3, 4, 5], []))
+
+    among(tmp_path, [first, second], ask, hello=undivided)
+
+
+def test_undivided_model_doesnt_wait_behind_another(
+    tmp_path: Path, undivided: Hello, three: None
+) -> None:
     first, second = Held(), Held()
 
     async def ask(engine: Engine) -> None:
@@ -413,10 +466,34 @@ def test_undivided_model_doesnt_wait_behind_another(tmp_path: Path, undivided: H
         await asked(engine, 100, "gru")  # where less is to be read
         await asked(engine, 4)
         assert (first.lengths, second.lengths) == ([3, 4], [100])
-        await asked(engine, 20, "gru")
-        await asked(engine, 90, "gru")
+        await asked(engine, 120, "gru")
         await asked(engine, 5)
-        assert (first.lengths, second.lengths) == ([3, 4, 20, 90], [100, 5])
+        assert (first.lengths, second.lengths) == ([3, 4, 120], [100, 5])
+
+    among(tmp_path, [first, second], ask, hello=undivided)
+
+
+def test_undivided_model_doesnt_wait_for_a_worker_that_is_silent(
+    tmp_path: Path, undivided: Hello, three: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SILENT_SECONDS", 0.0)
+    first, second = Held(), Held()
+
+    async def ask(engine: Engine) -> None:
+        for length in (10, 5, 4):
+            await asked(engine, length)
+        assert (first.lengths, second.lengths) == ([10], [5, 4])
+
+    among(tmp_path, [first, second], ask, hello=undivided)
+
+
+def test_shadow_keeps_no_client_waiting(tmp_path: Path, undivided: Hello, three: None) -> None:
+    first, second = Held(), Held()
+
+    async def ask(engine: Engine) -> None:
+        await asked(engine, 10, traffic="shadow")
+        await asked(engine, 5)
+        assert (first.lengths, second.lengths) == ([10], [5])
 
     among(tmp_path, [first, second], ask, hello=undivided)
 

@@ -69,6 +69,27 @@ def test_worker_tells_what_it_chose(compute: Compute) -> None:
     assert hello.dtype("lstm") == "float32"
 
 
+@pytest.mark.parametrize(("workers", "share"), [(2, 2), (1, 4)])
+def test_worker_that_shares_its_cores_tries_whether_it_should(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, threads: None, workers: int, share: int
+) -> None:
+    for name in ("lstm", "mingru"):
+        write_model(weights, name, architecture=name)
+    tried: list[tuple[object, ...]] = []
+
+    def runs_undivided(classifier: object, *how: object) -> bool:
+        tried.append(how)
+        return len(tried) == 1
+
+    monkeypatch.setattr(choices, "runs_undivided", runs_undivided)
+    compute = Compute(weights, ["mingru", "lstm"], "cpu", "float32", 4, workers=workers)
+    assert tried == [
+        (compute.models["mingru"].schedule, 4, share, workers),
+        (None, 4, share, workers),
+    ]
+    assert [model.undivided for model in compute.models.values()] == [True, False]
+
+
 def test_worker_that_follows_runs_what_another_chose(
     compute: Compute, weights: Path, monkeypatch: pytest.MonkeyPatch, threads: None
 ) -> None:

@@ -14,7 +14,7 @@ from service.engine.decisions import Decisions, Form, Notes
 from tests.launch import eventually
 
 DECISIONS = Decisions(
-    2, {"gru": Form("bfloat16", True, None), "mamba": Form("float32", False, "serial")}
+    2, {"gru": Form("bfloat16", True, None, True), "mamba": Form("float32", False, "serial")}
 )
 HOLD = """
 import sys
