@@ -55,6 +55,7 @@ class Victim(Program):
         settings = {
             "port": port,
             "models": "lstm",
+            "threads": 1,  # with more it may be better undivided, and one worker have it all
             "weights": self.weights,
             "runtime-dir": self._runtime,
             "workers": 2,
