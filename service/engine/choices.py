@@ -7,8 +7,9 @@ import logging
 import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -36,6 +37,7 @@ THREADS_WORTH = 1.05
 # of float32's; a forward with every core, which another's would disturb, of that of those beside.
 WORTHWHILE = 0.9
 
+Way = TypeVar("Way")
 Graphs = Mapping[Schedule | None, CapturedForward]  # of forwards, by schedule
 NO_GRAPHS: Graphs = {}
 
@@ -154,33 +156,41 @@ def runs_undivided(
     """
     if share >= threads:
         return False
-    seconds: dict[int, list[float]] = {threads: [], share: []}
-    give_up = time.perf_counter() + PROBE_SECONDS * len(seconds)
-    for turn in range(PROBE_REPEATS):
-        for count, taken in seconds.items():
-            torch.set_num_threads(count)
-            taken.append(_forward_seconds(classifier, UNDIVIDED_SHAPE, schedule))
-        if turn and time.perf_counter() > give_up:
-            break
+
+    def seconds(count: int) -> float:
+        torch.set_num_threads(count)
+        return _forward_seconds(classifier, UNDIVIDED_SHAPE, schedule)
+
+    taken = _in_turn((threads, share), seconds)
     torch.set_num_threads(threads)
-    alone, beside = map(min, seconds.values())
+    alone, beside = map(min, taken)
     return alone * workers < WORTHWHILE * beside
 
 
 def choose_schedule(classifier: Classifier, graphs: Graphs) -> Schedule | None:
     """The fastest order to run the encoder in, by trying each in turn; None where there is one."""
-    seconds: dict[Schedule, list[float]] = {name: [] for name in classifier.encoder.schedules}
-    if not seconds:
+    schedules = classifier.encoder.schedules
+    if not schedules:
         return None
-    for name in seconds:
-        _forward_seconds(classifier, SCHEDULE_SHAPE, name, graphs)  # the first sets things up
-    give_up = time.perf_counter() + PROBE_SECONDS * len(seconds)
+    taken = _in_turn(
+        schedules, lambda name: _forward_seconds(classifier, SCHEDULE_SHAPE, name, graphs)
+    )
+    typical = dict(zip(schedules, map(statistics.median, taken), strict=True))
+    return min(typical, key=typical.__getitem__)
+
+
+def _in_turn(ways: Sequence[Way], seconds: Callable[[Way], float]) -> list[list[float]]:
+    """What forwards took each way, a few rounds of them; fewer where they are slow."""
+    for way in ways:
+        seconds(way)  # the first sets things up
+    taken: list[list[float]] = [[] for _ in ways]
+    give_up = time.perf_counter() + PROBE_SECONDS * len(ways)
     for _ in range(PROBE_REPEATS):
-        for name, taken in seconds.items():
-            taken.append(_forward_seconds(classifier, SCHEDULE_SHAPE, name, graphs))
+        for way, of_way in zip(ways, taken, strict=True):
+            of_way.append(seconds(way))
         if time.perf_counter() > give_up:
             break
-    return min(seconds, key=lambda name: statistics.median(seconds[name]))
+    return taken
 
 
 def warm_up(classifier: Classifier) -> None:
