@@ -127,8 +127,8 @@ def offline_limit(cost: ForwardCost, texts: Texts, *, count: int, seed: int) -> 
 
     def speed(padded_tokens: int) -> float:
         batches = batches_by_length(lengths, padded_tokens)
-        shapes = [(len(batch), max(lengths[i] for i in batch)) for batch in batches]
-        return count / sum(cost.seconds(*shape) for shape in shapes)
+        ran = [[lengths[i] for i in batch] for batch in batches]
+        return count / sum(map(cost.of, ran))
 
     best = max(OFFLINE_BOUNDS, key=speed)
     return OfflineLimit(speed(best), best)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from bench.hardware import describe_hardware
 from models import folder
 from models.checkpoint import PADDED_TOKENS
 from service.engine.compute import Compute
-from service.engine.forward_cost import ForwardCost, Measured, fit, relative_errors, to_list
+from service.engine.forward_cost import ForwardCost, Measured, fit, relative_errors
 from service.engine.measure import Shape, measure
 
 LENGTHS = (16, 32, 64, 128, 256, 384, 512)
@@ -29,7 +29,7 @@ class ModelCost:
         model, schedule, dtype: what ran.
         window: most tokens of one text; None for any.
         cost: fitted to ``measured``.
-        measured: the forwards.
+        measured: seconds of the forwards, by (B, T).
     """
 
     model: str
@@ -37,12 +37,12 @@ class ModelCost:
     dtype: str
     window: int | None
     cost: ForwardCost
-    measured: list[Measured]
+    measured: dict[Shape, float]
 
     @property
     def errors(self) -> tuple[float, float]:
         """Median and largest distance of the fit from a forward, as shares of it."""
-        errors = relative_errors(self.cost, self.measured)
+        errors = relative_errors(self.cost, as_measured(self.measured))
         return statistics.median(errors), max(errors)
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,8 +52,8 @@ class ModelCost:
             "schedule": self.schedule,
             "dtype": self.dtype,
             "window": self.window,
-            "cost": to_list(self.cost),
-            "measured": [[one.rows, one.length, one.seconds] for one in self.measured],
+            "cost": asdict(self.cost),
+            "measured": [[*shape, seconds] for shape, seconds in self.measured.items()],
         }
 
     @classmethod
@@ -65,8 +65,8 @@ class ModelCost:
                 schedule=values["schedule"],
                 dtype=values["dtype"],
                 window=values["window"],
-                cost=ForwardCost(*values["cost"]),
-                measured=[Measured(*one) for one in values["measured"]],
+                cost=ForwardCost(**values["cost"]),
+                measured={(rows, length): seconds for rows, length, seconds in values["measured"]},
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"these aren't costs of a model: {error!r}") from error
@@ -110,10 +110,14 @@ def model_costs(
     for name, loaded in compute.models.items():
         measured = measure(compute, name, loaded.schedule, shapes(MOST_TOKENS[kind]), ROUNDS)
         window = loaded.classifier.config.max_length
-        costs.append(
-            ModelCost(name, loaded.schedule, loaded.dtype, window, fit(measured), measured)
-        )
+        cost = fit(as_measured(measured), padded=name not in compute.unpadded)
+        costs.append(ModelCost(name, loaded.schedule, loaded.dtype, window, cost, measured))
     return Machine(describe_hardware(compute.device), PADDED_TOKENS[kind]), costs
+
+
+def as_measured(seconds: dict[Shape, float]) -> list[Measured]:
+    """Forwards of these shapes, as a fit takes them."""
+    return [Measured.of([length] * rows, taken) for (rows, length), taken in seconds.items()]
 
 
 def shapes(most_tokens: int) -> Iterator[Shape]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from bench.policies import Policy, Text
 from bench.traffic import Traffic
-from service.engine.forward_cost import ForwardCost
+from service.engine.forward_cost import ForwardCost, rows_read
 from service.engine.queue import Group
 
 WARM_UP = 0.1  # this share of the texts, the first, isn't counted in latencies
@@ -73,12 +73,12 @@ def replay(
         if not batch:
             now = min([policy.wakes(now), *coming[:1]])
             continue
-        longest = max(text.length for text in batch)
-        now += cost.seconds(len(batch), longest)
+        ran = [text.length for text in batch]
+        now += cost.of(ran)
         outcome.batches += 1
         outcome.rows += len(batch)
-        outcome.tokens += sum(text.length for text in batch)
-        outcome.padded_tokens += len(batch) * longest
+        outcome.tokens += sum(ran)
+        outcome.padded_tokens += sum(rows_read(ran, cost.padded))
         for text in batch:
             if text.number >= counted_from:
                 outcome.answered.append(Answered(text.length, now - text.sent))

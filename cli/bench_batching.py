@@ -120,12 +120,14 @@ def title(machine: Machine, cost: ModelCost, texts: Texts, traffic: Traffic) -> 
     """What was replayed, and how well the forwards' times are known."""
     schedule = f", {cost.schedule}" if cost.schedule else ""
     typical, worst = cost.errors
-    a, s, b, c = cost.to_dict()["cost"]
+    term = cost.cost
+    n, own = ("T", "") if term.padded else ("n", " and n its own")
     return (
         f"{cost.model} ({cost.dtype}{schedule}) on {machine}; {traffic}; "
         f"texts of {' and '.join(texts.sources)}\n"
-        f"a forward of B rows and T tokens: {a * 1e3:.2f} ms + {s * 1e6:.2f} µs·T"
-        f" + {b * 1e6:.2f} µs·B·T + {c * 1e9:.2f} ns·B·T²; off by {typical:.1%} in the median of"
+        f"a forward: {term.start * 1e3:.2f} ms + {term.step * 1e6:.2f} µs·T and for each text "
+        f"{term.token * 1e6:.2f} µs·{n} + {term.pair * 1e9:.2f} ns·{n}², where T is the longest "
+        f"one's tokens{own}; off by {typical:.1%} in the median of"
         f" {len(cost.measured)} shapes, by {worst:.1%} at most"
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from models.embedding import FrozenEmbedding
 from models.errors import InputError
+from models.layout import arrange
 from models.packed import Packable
 from models.pooling import POOLINGS, Pooling, pooled_size
 from models.rows import usual
@@ -53,11 +55,13 @@ class Encoder(nn.Module, ABC):
     Subclasses set ``output_size`` (D) in their constructor. ``schedules`` names the orders in which
     the same weights can be run; an architecture with only one leaves it empty. ``reach`` tells what
     ``stride`` is. ``exact_up_to`` are the tokens up to which padding costs more than a new length.
+    ``share_rows`` lets a batch be laid out with hardly any padding (``layout.py``).
     """
 
     schedules: ClassVar[tuple[Schedule, ...]] = ()
     stride: ClassVar[int] = 0
     exact_up_to: ClassVar[int] = 0
+    share_rows: bool = False
     output_size: int
 
     @abstractmethod
@@ -171,6 +175,14 @@ class Classifier(nn.Module):
         limit = self.config.max_length or math.inf
         longer = usual(length)
         return longer if self.encoder.exact_up_to < length and longer <= limit else length
+
+    def computed_tokens(self, lengths: Sequence[int]) -> int:
+        """Tokens that a forward on a CPU computes for texts of these lengths, padding included."""
+        T = self.usual_length(max(lengths))
+        blocks = arrange(tuple(lengths), T) if self.encoder.share_rows else None
+        if blocks is None:
+            return T * len(lengths)
+        return sum(block.length * len(block.rows) for block in blocks)
 
     def pack(self) -> Self:
         """Lays the encoder's weights out as this CPU reads them fastest, for good.

@@ -14,14 +14,16 @@ a single text only ever uses row 0, is folded into the positions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from models.attention import UNMASKED, Padding, attend
+from models.attention import UNMASKED
 from models.base import ClassifierConfig, Encoder, Schedule
+from models.layout import Layout
 from models.packed import Linear
 
 
@@ -57,15 +59,22 @@ class MiniLMBlock(nn.Module):
         self.contract = Linear(config.d_ff, D)
         self.feed_forward_norm = nn.LayerNorm(D, eps=config.layer_norm_eps)
 
-    def forward(self, hidden_states: Tensor, padding: Padding) -> Tensor:
-        """(B, T, D) -> (B, T, D), or (R, D) -> (R, D) where ``padding`` is flat."""
-        B, T, D = *padding.shape, hidden_states.shape[-1]
-        projected = padding.spread(self.query_key_value(hidden_states))  # (B, T, 3·D)
-        projected = projected.view(B, T, 3, self.num_heads, D // self.num_heads)
-        query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, nh, T, hs)
-        attended = attend(query, key, value, padding.mask)
-        attended = attended.transpose(1, 2).reshape(B, T, D)  # (B, nh, T, hs) -> (B, T, D)
-        attended = self.attention_output(padding.gather(attended))
+    def forward(
+        self, hidden_states: Tensor, layout: Layout, biases: Sequence[Tensor | None]
+    ) -> Tensor:
+        """(B, T, D) -> (B, T, D), or (N, D) -> (N, D) where ``layout`` is flat.
+
+        Args:
+            hidden_states: as ``layout`` gathers them.
+            layout: of the batch.
+            biases: of its blocks, as attention takes them.
+        """
+        D = hidden_states.shape[-1]
+        projected = self.query_key_value(hidden_states)  # (…, 3·D)
+        projected = projected.view(-1, 3, self.num_heads, D // self.num_heads)
+        query, key, value = projected.unbind(1)  # each (N, nh, hs)
+        attended = layout.attend(query, key, value, biases)  # (N, D)
+        attended = self.attention_output(attended.view_as(hidden_states))
         hidden_states = self.attention_norm(hidden_states + attended)
         fed_forward = self.contract(self.expand.gelu(hidden_states))  # (…, F) -> (…, D)
         normed: Tensor = self.feed_forward_norm(hidden_states + fed_forward)
@@ -73,14 +82,10 @@ class MiniLMBlock(nn.Module):
 
 
 class MiniLMEncoder(Encoder):
-    """(B, T, E) -> (B, T, D) with D = E.
-
-    Attributes:
-        skip_padding: layers leave padding out where much of a batch is; else they compute it too.
-    """
+    """(B, T, E) -> (B, T, D) with D = E."""
 
     exact_up_to: ClassVar[int] = UNMASKED
-    skip_padding = True
+    share_rows = True
 
     def __init__(self, config: MiniLMConfig) -> None:
         super().__init__()
@@ -98,17 +103,17 @@ class MiniLMEncoder(Encoder):
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
     ) -> Tensor:
         T = embeddings.shape[1]
-        hidden_states: Tensor = self.embedding_norm(embeddings + self.positions.weight[:T])
-        padding = Padding.of(attention_mask, skip=self.skip_padding)
-        hidden_states = padding.gather(hidden_states)
-        padding = self.told(padding, hidden_states.dtype)
+        layout = Layout.of(attention_mask, share=self.share_rows)
+        hidden_states = layout.gather(embeddings + self.positions.weight[:T])
+        hidden_states = self.embedding_norm(hidden_states)
+        biases = self.biases(layout, hidden_states.dtype)
         for block in self.blocks:
-            hidden_states = block(hidden_states, padding)
-        return padding.spread(hidden_states)
+            hidden_states = block(hidden_states, layout, biases)
+        return layout.spread(hidden_states)
 
-    def told(self, padding: Padding, dtype: torch.dtype) -> Padding:
-        """What attention is told of a batch beside its states, in their ``dtype``: its padding."""
-        return padding
+    def biases(self, layout: Layout, dtype: torch.dtype) -> Sequence[Tensor | None]:
+        """What attention is told of each block beside its states, in their ``dtype``: its mask."""
+        return layout.biases(dtype)
 
     def flops(self, length: int) -> int:
         D, layers = self.config.input_size, self.config.num_layers

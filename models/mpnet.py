@@ -16,12 +16,12 @@ word table of its own over the same tokenizer.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from models.attention import Padding
+from models.layout import Layout
 from models.minilm import MiniLMConfig, MiniLMEncoder
 
 
@@ -55,16 +55,19 @@ class MPNetEncoder(MiniLMEncoder):
         self.distances = nn.Embedding(config.num_buckets, config.num_heads)
         self.distances.requires_grad_(False)
 
-    def told(self, padding: Padding, dtype: torch.dtype) -> Padding:
-        bias = self.bias(padding.shape[1]).to(dtype)  # (1, nh, T, T)
-        if padding.mask is not None:
-            bias = bias.masked_fill(~padding.mask, torch.finfo(dtype).min)  # (B, nh, T, T)
-        return replace(padding, mask=bias)
+    def biases(self, layout: Layout, dtype: torch.dtype) -> list[Tensor | None]:
+        biases: list[Tensor | None] = []
+        for rows in layout.blocks:
+            bias = self.by_distance(rows.shape[1]).to(dtype)  # (1, nh, L, L)
+            if rows.mask is not None:
+                bias = bias.masked_fill(~rows.mask, torch.finfo(dtype).min)  # (R, nh, L, L)
+            biases.append(bias)
+        return biases
 
-    def bias(self, length: int) -> Tensor:
-        """What is added to the score of each query and key, (1, nh, T, T), by how far apart."""
+    def by_distance(self, length: int) -> Tensor:
+        """What is added to the score of each query and key, (1, nh, L, L), by how far apart."""
         positions = torch.arange(length, device=self.distances.weight.device)
-        buckets = bucket(positions - positions[:, None], self.config)  # (T, T): of query and key
+        buckets = bucket(positions - positions[:, None], self.config)  # (L, L): of query and key
         added: Tensor = self.distances(buckets).permute(2, 0, 1)[None]
         return added
 

@@ -29,10 +29,13 @@ def usual(rows: int) -> int:
 
 def fill(inputs: Tensor) -> Tensor:
     """(..., D) -> (R, D), R usual: the rows, then zeros. A copy only where some are missing."""
-    rows = inputs.numel() // inputs.shape[-1]
-    missing = usual(rows) - rows
-    inputs = inputs.reshape(rows, -1)
-    return F.pad(inputs, (0, 0, 0, missing)) if missing else inputs
+    return fill_rows(inputs.reshape(-1, inputs.shape[-1]))
+
+
+def fill_rows(rows: Tensor) -> Tensor:
+    """(R', ...) -> (R, ...), R usual: the rows, then zeros. A copy only where some are missing."""
+    missing = usual(len(rows)) - len(rows)
+    return F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, missing)) if missing else rows
 
 
 def by_rows(layer: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:

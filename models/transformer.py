@@ -13,14 +13,16 @@ Every word sees every other in one step: a layer is one step deep, whatever the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from models.attention import UNMASKED, Padding, attend
+from models.attention import UNMASKED
 from models.base import ClassifierConfig, Encoder, Schedule
+from models.layout import Layout
 from models.packed import Linear
 
 
@@ -57,18 +59,27 @@ class TransformerBlock(nn.Module):
         self.contract = Linear(config.d_ff, D)
 
     def forward(
-        self, hidden_states: Tensor, padding: Padding, rotation: tuple[Tensor, Tensor]
+        self,
+        hidden_states: Tensor,
+        layout: Layout,
+        biases: Sequence[Tensor | None],
+        rotation: tuple[Tensor, Tensor],
     ) -> Tensor:
-        """(B, T, D) -> (B, T, D), or (R, D) -> (R, D) where ``padding`` is flat."""
-        B, T, D = *padding.shape, hidden_states.shape[-1]
+        """(B, T, D) -> (B, T, D), or (N, D) -> (N, D) where ``layout`` is flat.
+
+        Args:
+            hidden_states: as ``layout`` gathers them.
+            layout: of the batch.
+            biases: of its blocks, as attention takes them.
+            rotation: of each place, as ``rotations`` has it.
+        """
+        D = hidden_states.shape[-1]
         projected = self.query_key_value(self.attention_norm(hidden_states))  # (…, 3·D)
-        projected = padding.spread(projected).view(B, T, 3, self.num_heads, D // self.num_heads)
-        query_key = rotate(projected[:, :, :2], *rotation)  # (B, T, 2, nh, hs)
-        query, key = query_key.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, nh, T, hs)
-        value = projected[:, :, 2].transpose(1, 2)  # (B, nh, T, hs)
-        attended = attend(query, key, value, padding.mask)
-        attended = attended.transpose(1, 2).reshape(B, T, D)  # (B, nh, T, hs) -> (B, T, D)
-        hidden_states = hidden_states + self.attention_output(padding.gather(attended))
+        projected = projected.view(-1, 3, self.num_heads, D // self.num_heads)  # (N, 3, nh, hs)
+        query, key = rotate(projected[:, :2], *rotation).unbind(1)  # each (N, nh, hs)
+        attended = layout.attend(query, key, projected[:, 2], biases)  # (N, D)
+        attended = self.attention_output(attended.view_as(hidden_states))
+        hidden_states = hidden_states + attended
         expanded = self.expand.gelu(self.feed_forward_norm(hidden_states))  # (…, F)
         added: Tensor = hidden_states + self.contract(expanded)  # (…, F) -> (…, D)
         return added
@@ -78,6 +89,7 @@ class TransformerEncoder(Encoder):
     """(B, T, E) -> (B, T, D) through ``num_layers`` blocks."""
 
     exact_up_to: ClassVar[int] = UNMASKED
+    share_rows = True
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -105,13 +117,15 @@ class TransformerEncoder(Encoder):
     def forward(
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
     ) -> Tensor:
-        padding = Padding.of(attention_mask, skip=False)
-        hidden_states = self.project(padding.gather(embeddings))  # (B, T, E) -> (…, D)
+        layout = Layout.of(attention_mask, share=self.share_rows)
+        hidden_states = self.project(layout.gather(embeddings))  # (B, T, E) -> (…, D)
+        biases = layout.biases(hidden_states.dtype)
         head_size = self.config.d_model // self.config.num_heads
-        rotation = rotations(embeddings.shape[1], head_size, hidden_states)
+        cosines, sines = rotations(embeddings.shape[1], head_size, hidden_states)
+        rotation = layout.by_place(cosines), layout.by_place(sines)
         for block in self.blocks:
-            hidden_states = block(hidden_states, padding, rotation)
-        normed: Tensor = self.norm(padding.spread(hidden_states))
+            hidden_states = block(hidden_states, layout, biases, rotation)
+        normed: Tensor = self.norm(layout.spread(hidden_states))
         return normed
 
     def flops(self, length: int) -> int:
@@ -139,6 +153,6 @@ def rotations(length: int, head_size: int, like: Tensor) -> tuple[Tensor, Tensor
 
 
 def rotate(vectors: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Turns each pair (x_i, x_{i + hs/2}) of (B, T, 2, nh, hs) by its position's angle."""
+    """Turns each pair (x_i, x_{i + hs/2}) of (N, 2, nh, hs) by its position's angle."""
     first, second = vectors.chunk(2, dim=-1)
     return vectors * cosines + torch.cat((-second, first), dim=-1) * sines

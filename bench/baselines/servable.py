@@ -55,7 +55,6 @@ class Servable:
 
         from models import allocator
         from models.checkpoint import load_predictor
-        from models.minilm import MiniLMEncoder
         from service.engine import choices
 
         torch.set_num_threads(options.threads)
@@ -71,8 +70,7 @@ class Servable:
             self._graphs = choices.capture(classifier)
         else:
             classifier.cast(getattr(torch, options.dtype))
-            if isinstance(classifier.encoder, MiniLMEncoder):
-                classifier.encoder.skip_padding = False
+            classifier.encoder.share_rows = False
         self.classify(["a film"])  # the first forward sets things up
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, Any]]:

@@ -6,11 +6,13 @@ passed over ``PATIENCE`` times in a row at most, so nobody waits behind an unbou
 
 **Who rides along**: windows next to it in length, so many that the forward is efficient and no
 more. How many that is follows from what forwards were measured to cost here: two long texts where
-a Transformer keeps a CPU busy, dozens where a recurrence walks, hundreds on a GPU.
+a Transformer keeps a CPU busy, dozens where a recurrence walks, hundreds on a GPU. Where padding
+costs nothing, length tells only who would be slowed down: the oldest ride.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -58,7 +60,7 @@ class BatchLimits:
         return self.costs.get((group.model, group.schedule), TYPICAL_COST)
 
     def rows(self, cost: ForwardCost, length: int, waiting: int) -> int:
-        """Most rows of a batch padded to ``length``, of so many ``waiting`` in line."""
+        """Most rows of a batch of rows of ``length``, of so many ``waiting`` in line."""
         most = self.padded_tokens // length
         if cost.row(length):
             enough = _rows_until(self.fixed_share, cost, length)
@@ -104,7 +106,9 @@ def next_batch(queue: Queue[W], limits: BatchLimits, past: Past) -> tuple[list[P
         first = min(owed, key=lambda place: (place.bucket, place.number))
     group = first.window.group
     alone = len(queue) == 1
-    batch = [first] if alone else _riders(queue.lines[group], first, limits, limits.cost(group))
+    cost = limits.cost(group)
+    riders = _nearest if cost.padded else _oldest
+    batch = [first] if alone else riders(queue.lines[group], first, limits, cost)
     passed_over = 0 if oldest in batch else past.passed_over + 1
     return batch, Past(first.bucket, gates, passed_over)
 
@@ -121,7 +125,7 @@ def giving_way(queue: Queue[W]) -> list[Place[W]]:
     return [place for line in shadows for place in line.places]
 
 
-def _riders(
+def _nearest(
     line: Line[W], first: Place[W], limits: BatchLimits, cost: ForwardCost
 ) -> list[Place[W]]:
     """``first`` and those next to it in length that make the forward most worth its time."""
@@ -151,6 +155,29 @@ def _riders(
     return near[start:stop]
 
 
+def _oldest(
+    line: Line[W], first: Place[W], limits: BatchLimits, cost: ForwardCost
+) -> list[Place[W]]:
+    """``first`` and the oldest others that don't slow it down, until the forward is efficient."""
+    most = cost.row(first.length) * limits.rows(cost, first.length, len(line.places))
+    slowest = SLOWER * cost.seconds(1, first.length)
+    able = [
+        ages
+        for bucket, ages in line.ages.items()
+        if bucket <= first.bucket or cost.seconds(1, bucket) <= slowest
+    ]
+    batch, spent, longest = [first], cost.row(first.length), first.length
+    for place in heapq.merge(*able, key=_age):
+        if place is first or not place.waits:
+            continue
+        spent += cost.row(place.length)
+        longest = max(longest, place.length)
+        if spent > most or (len(batch) + 1) * longest > limits.padded_tokens:
+            break
+        batch.append(place)
+    return sorted(batch, key=_length)
+
+
 def _bottom(choices: range, top: int, worth: Sequence[float], fixed: float, row: float) -> int:
     """The shortest of ``choices`` that is worth riding in a batch up to ``top``.
 
@@ -172,3 +199,7 @@ def _rows_until(share: float, cost: ForwardCost, length: int) -> int:
 
 def _age(place: Place[W]) -> int:
     return place.number
+
+
+def _length(place: Place[W]) -> int:
+    return place.length

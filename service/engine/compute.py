@@ -167,6 +167,20 @@ class Compute:
         if threads != torch.get_num_threads():
             torch.set_num_threads(threads)
 
+    @property
+    def unpadded(self) -> frozenset[str]:
+        """Models whose texts have rows of their own lengths, so that padding costs nothing."""
+        if self.device.type != "cpu":
+            return frozenset()
+        encoders = {name: model.classifier.encoder for name, model in self.models.items()}
+        return frozenset(name for name, encoder in encoders.items() if encoder.share_rows)
+
+    def computed_tokens(self, model: str, lengths: Sequence[int]) -> int:
+        """Tokens that a forward over texts of these lengths computes, padding included."""
+        if self.device.type != "cpu":
+            return len(lengths) * max(lengths)
+        return self.models[model].classifier.computed_tokens(lengths)
+
     def run(
         self, model: str, schedule: str | None, windows: Sequence[Sequence[int]]
     ) -> BatchResult:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.engine.batcher import BatchLimits, Past, giving_way, next_batch
-from service.engine.forward_cost import Key, Measured, Observations
+from service.engine.forward_cost import Key, Observations
 from service.engine.queue import Group, Place, Queue
 from service.engine.wire import (
     Answer,
@@ -80,7 +80,7 @@ class Inbox:
         self._observations = observations or Observations()
         self._limits = replace(limits, costs=self._observations.costs())
         self._batches: Counter[Key] = Counter()
-        self._ran: list[tuple[Group, Measured]] = []
+        self._ran: list[tuple[Group, list[int], float]] = []  # lengths, and seconds
         self._queue: Queue[WaitingWindow] = Queue()
         self._past = Past()
         self._pending: dict[tuple[object, int], Pending] = {}
@@ -151,8 +151,8 @@ class Inbox:
         finished: float,
     ) -> None:
         """Hands a batch's logits to its requests, and answers those that are complete."""
-        measured = Measured(ride.rows, ride.length, batch_seconds + ride.forward_seconds)
-        self._ran.append((batch[0].group, measured))
+        lengths = [window.length for window in batch]
+        self._ran.append((batch[0].group, lengths, batch_seconds + ride.forward_seconds))
         riders: dict[int, Pending] = {}
         for window, row, depth in zip(batch, logits, depths, strict=True):
             pending = window.pending
@@ -174,9 +174,9 @@ class Inbox:
     def learn(self) -> None:
         """Learns what the batches cost that ran since it was last called."""
         ran, self._ran = self._ran, []
-        for group, forward in ran:
+        for group, lengths, seconds in ran:
             key = group.model, group.schedule
-            self._observations.add(key, forward)
+            self._observations.add(key, lengths, seconds)
             self._batches[key] += 1
             if self._batches[key] % REFIT_BATCHES == 0:
                 costs = {**self._limits.costs, key: self._observations.cost(key)}

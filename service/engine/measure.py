@@ -11,15 +11,15 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from service.engine.compute import Compute
-from service.engine.forward_cost import Measured, Observations
+from service.engine.forward_cost import Observations
 
 logger = logging.getLogger("lockstep.measure")
 
 Shape = tuple[int, int]  # (B, T)
 
-# The fewest shapes that tell the terms apart: a start, a step, and a row. A GPU is filled by more.
+# The fewest shapes that tell the terms apart: a start, a step, a token and a pair of them.
 LOAD_SHAPES: dict[str, tuple[Shape, ...]] = {
-    "cpu": ((1, 16), (1, 128), (16, 16)),
+    "cpu": ((1, 16), (1, 128), (16, 16), (1, 512)),
     "cuda": ((1, 16), (1, 256), (256, 16), (128, 256)),
 }
 LOAD_ROUNDS = 3
@@ -33,7 +33,7 @@ def measure(
     shapes: Iterable[Shape],
     rounds: int,
     give_up_seconds: float = math.inf,
-) -> list[Measured]:
+) -> dict[Shape, float]:
     """The least of several times for each shape: whatever else the machine does only adds.
 
     Args:
@@ -62,7 +62,7 @@ def measure(
             least[shape] = min(least[shape], time.perf_counter() - start)
         if time.perf_counter() - began > give_up_seconds:
             break
-    return [Measured(*shape, seconds) for shape, seconds in least.items()]
+    return least
 
 
 def observe_at_load(compute: Compute, padded_tokens: int) -> Observations:
@@ -73,7 +73,7 @@ def observe_at_load(compute: Compute, padded_tokens: int) -> Observations:
         padded_tokens: the bound of a batch, kept here too: memory may be why it was set.
     """
     shapes = [within(shape, padded_tokens) for shape in LOAD_SHAPES[compute.device.type]]
-    observations = Observations()
+    observations = Observations(compute.unpadded)
     for model, loaded in compute.models.items():
         schedules: Sequence[str | None] = loaded.classifier.encoder.schedules or (None,)
         for schedule in schedules:
@@ -82,8 +82,8 @@ def observe_at_load(compute: Compute, padded_tokens: int) -> Observations:
             except (FloatingPointError, torch.OutOfMemoryError) as error:
                 logger.warning("what a forward of %s costs isn't known: %s", model, error)
                 continue
-            for one in measured:
-                observations.add((model, schedule), one)
+            for (rows, length), seconds in measured.items():
+                observations.add((model, schedule), [length] * rows, seconds)
     return observations
 
 

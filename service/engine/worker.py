@@ -169,7 +169,7 @@ def _answer(
         schedule=schedule,
         rows=len(batch),
         tokens=sum(lengths),
-        padding_tokens=max(lengths) * len(batch) - sum(lengths),
+        padding_tokens=compute.computed_tokens(model, lengths) - sum(lengths),
         batch_seconds=batch_seconds,
         forward_seconds=forward_seconds,
         flops=sum(compute.flops(model, length) for length in lengths),

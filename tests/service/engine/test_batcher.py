@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.batcher import HELD_BACK, PATIENCE, BatchLimits, Past, giving_way, next_batch
+from service.engine.batcher import (
+    HELD_BACK,
+    PATIENCE,
+    TYPICAL_COST,
+    BatchLimits,
+    Past,
+    giving_way,
+    next_batch,
+)
 from service.engine.forward_cost import ForwardCost
 from service.engine.queue import Place, Queue, length_bucket
 from tests.service.engine.waiting import Window, queue_of
@@ -22,6 +30,7 @@ LIMITS = BatchLimits(padded_tokens=64)
 RECURRENCE = ForwardCost(start=1.0, step=0.5, token=0.1)
 LAUNCH_BOUND = ForwardCost(start=1000.0, step=0.0, token=0.01)
 ATTENTION = ForwardCost(start=20.0, step=0.0, token=1.0, pair=0.001)
+UNPADDED = replace(ATTENTION, padded=False)
 
 windows = st.lists(
     st.builds(
@@ -34,7 +43,7 @@ windows = st.lists(
     min_size=1,
     max_size=40,
 )
-costs = st.sampled_from([RECURRENCE, LAUNCH_BOUND, ATTENTION])
+costs = st.sampled_from([RECURRENCE, LAUNCH_BOUND, ATTENTION, UNPADDED])
 
 
 def limits_of(cost: ForwardCost, padded_tokens: int = 1024) -> BatchLimits:
@@ -126,6 +135,24 @@ def test_short_windows_do_not_ride_where_padding_costs_more_than_a_batch_of_thei
     assert first_batch(100, 5, 6, limits=limits_of(LAUNCH_BOUND)) == [5, 6, 100]
 
 
+def test_oldest_ride_where_padding_costs_nothing() -> None:
+    limits = limits_of(UNPADDED, 100_000)
+    queue = queue_of(map(Window, [60, 5, *[33, 62, 17] * 20]))
+    batch, _ = next_batch(queue, limits, Past())
+    assert {place.number for place in batch} == set(range(len(batch)))
+    read = sum(UNPADDED.row(place.length) for place in batch)
+    most = limits.rows(UNPADDED, 60, len(queue)) * UNPADDED.row(60)
+    assert most - UNPADDED.row(62) < read <= most
+
+
+def test_no_long_window_rides_with_a_short_one_where_padding_costs_nothing() -> None:
+    limits = limits_of(UNPADDED)
+    assert first_batch(10, 200, 12, limits=limits) == [10, 12]
+    assert first_batch(10, 33, 64, 12, limits=limits) == [10, 12], "twice as long as alone"
+    assert first_batch(40, 200, 64, 12, 3, limits=limits) == [3, 12, 40, 64]
+    assert first_batch(200, 40, 100, limits=limits) == [40, 100, 200]
+
+
 def test_short_one_goes_next_after_a_long_one() -> None:
     worker = Worker(LIMITS)
     for length in (300, 301, 302):
@@ -157,7 +184,9 @@ def test_batch_holds_its_invariants(
     longest = batch[-1].length
     assert lengths_of(batch) == sorted(lengths_of(batch))
     assert len(batch) == 1 or len(batch) * longest <= padded_tokens
-    assert len(batch) <= limits.rows(limits.cost(batch[0].window.group), longest, len(waiting))
+    of_group = limits.cost(batch[0].window.group)
+    if of_group.padded:
+        assert len(batch) <= limits.rows(of_group, longest, len(waiting))
     assert any(place.number == 0 for place in batch), "nobody was held back: the oldest goes"
 
 
@@ -230,8 +259,11 @@ def test_shadows_give_way_to_anybody_who_waits_for_an_answer() -> None:
     assert giving_way(queue_of([])) == []
 
 
+@pytest.mark.parametrize("cost", [TYPICAL_COST, replace(TYPICAL_COST, padded=False)])
 @pytest.mark.parametrize("waiting", [1_000, 10_000])
-def test_choice_looks_at_few_of_many(waiting: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choice_looks_at_few_of_many(
+    waiting: int, cost: ForwardCost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     generator = random.Random(0)
     queue = queue_of(Window(generator.randint(3, 384)) for _ in range(waiting))
     looked = 0
@@ -243,6 +275,6 @@ def test_choice_looks_at_few_of_many(waiting: int, monkeypatch: pytest.MonkeyPat
         return seconds(cost, length)
 
     monkeypatch.setattr(ForwardCost, "row", counted)
-    next_batch(queue, BatchLimits(4096), Past())
+    next_batch(queue, limits_of(cost, 4096), Past())
     assert 0 < looked < 1_000
     assert len({length_bucket(place.length) for place in queue.oldest_of_each()}) == 6

@@ -49,6 +49,7 @@ class Worker:
             memory_bytes=lambda: 1,
             sequential_depth=lambda model, length, schedule: length,
             flops=lambda model, length: length,
+            computed_tokens=lambda model, lengths: len(lengths) * max(lengths),
         )
         options = SimpleNamespace(sockets=folder, replaces=0, workers=2)
         self._api = SimpleNamespace(
