@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Tokens up to which a text is read at its own length on a CPU. A mask takes 2 to 5% of a forward;
-# but torch keeps code for every length that attention meets, of any number, about 1 MB each.
+# Tokens up to which a batch on a CPU comes as long as its longest text; ``layout.py`` decides what
+# attention reads of it. torch keeps code for every length that attention meets, about 1 MB each.
 UNMASKED = 64
 
 

@@ -174,7 +174,7 @@ class Layout:
             biases: of each block, as ``attend`` takes them.
         """
         N, nh, hs = query.shape
-        if len(self.blocks) == 1 and not self.flat:
+        if not self.flat:
             return self._attend(self.blocks[0], query, key, value, biases[0]).reshape(N, nh * hs)
         attended = query.new_empty(N, nh, hs)
         for rows, bias in zip(self.blocks, biases, strict=True):

@@ -74,7 +74,7 @@ class Servable:
         self.classify(["a film"])  # the first forward sets things up
 
     def classify(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """A verdict for each text, from one forward over all, padded to the longest.
+        """A verdict for each text, from one forward over all, padded to the longest unless settled.
 
         Raises:
             InputError: a text can't be read.

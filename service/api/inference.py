@@ -96,7 +96,7 @@ class Inferred:
             "total_ms": milliseconds(sum(self.stages.values())),
             **{f"{stage}_ms": milliseconds(seconds) for stage, seconds in self.stages.items()},
             "batch_size": self.batch_size,
-            "padded_tokens": sum(ride.rows * ride.length for ride in self.answer.rides),
+            "padded_tokens": sum(ride.computed_tokens for ride in self.answer.rides),
             "sequential_depth": self.answer.sequential_depth,
             "device": self.worker.device,
             "dtype": self.worker.dtype(self.folder.name),

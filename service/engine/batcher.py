@@ -33,8 +33,8 @@ FIXED_SHARE = 0.05
 # until this share is left, to one part in ``DEEP`` of those in line.
 LEAST_FIXED_SHARE = 0.02
 DEEP = 8
-# A window of a higher bucket rides along where, alone, it would take this many times as long as the
-# first one at most.
+# A window of a higher bucket rides along where, alone, it (where padding costs nothing, the longest
+# that its bucket holds) would take this many times as long as the first one at most.
 SLOWER = 2.0
 MOST_TRIED = 64  # windows that might be the longest of a batch: on a GPU there may be thousands
 # Of a forward that nobody measured, in units of a token's: what a small Transformer was seen to do.

@@ -54,12 +54,14 @@ class Ride(msgspec.Struct, array_like=True, frozen=True):
     Attributes:
         forward_seconds: the batch's.
         rows: windows in it, other requests' included.
-        length: of the longest of them, in tokens: what each was padded to.
+        length: of the longest of them, in tokens.
+        computed_tokens: of all of them, padding included.
     """
 
     forward_seconds: float
     rows: int
     length: int
+    computed_tokens: int
 
 
 class Answer(msgspec.Struct, array_like=True, tag="answer", frozen=True):

@@ -164,18 +164,19 @@ def _answer(
     batch_seconds = result.on_device - picked
     forward_seconds = result.finished - result.on_device
     depths = [compute.sequential_depth(model, length, schedule) for length in lengths]
+    computed = compute.computed_tokens(model, lengths)
     facts = BatchFacts(
         model=model,
         schedule=schedule,
         rows=len(batch),
         tokens=sum(lengths),
-        padding_tokens=compute.computed_tokens(model, lengths) - sum(lengths),
+        padding_tokens=computed - sum(lengths),
         batch_seconds=batch_seconds,
         forward_seconds=forward_seconds,
         flops=sum(compute.flops(model, length) for length in lengths),
         sequential_steps=max(depths),
         traffic=traffic,
     )
-    ride = Ride(forward_seconds, len(batch), max(lengths))
+    ride = Ride(forward_seconds, len(batch), max(lengths), computed)
     inbox.finish(batch, result.logits, ride, batch_seconds, depths, result.finished)
     batch[0].pending.reply(facts)

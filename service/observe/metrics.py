@@ -173,7 +173,7 @@ class Metrics:
             self._tally.observe(self._stage_duration.labels(model, stage), value)
 
     def ride(self, model: str, schedule: str, seconds: float, length: int, rows: int) -> None:
-        """A request rode in a batch of ``rows`` windows, padded to ``length`` tokens."""
+        """A request rode in a batch of ``rows`` windows, the longest of ``length`` tokens."""
         self._tally.observe(
             self._forward_duration.labels(
                 model, schedule, bucket(length, LENGTH_EDGES), bucket(rows, BATCH_EDGES)

@@ -66,5 +66,5 @@ async def echo(messages: list[FromAPI], writer: asyncio.StreamWriter) -> None:
     for message in messages:
         if isinstance(message, Work):
             row = [[float(len(window))] for window in message.windows]
-            answer = Answer(message.id, row, 0.0, now(), [Ride(0.0, 1, 1)], 1)
+            answer = Answer(message.id, row, 0.0, now(), [Ride(0.0, 1, 1, 1)], 1)
             writer.write(frame([answer]))

@@ -138,7 +138,7 @@ def test_whoever_is_answered_goes_before_the_facts_of_the_batch(tmp_path: Path) 
 
     async def answer(messages: list[FromAPI], writer: asyncio.StreamWriter) -> None:
         works = [message for message in messages if isinstance(message, Work)]
-        answers = [Answer(work.id, [[1.0]], 0.0, now(), [Ride(0.0, 1, 1)], 1) for work in works]
+        answers = [Answer(work.id, [[1.0]], 0.0, now(), [Ride(0.0, 1, 1, 1)], 1) for work in works]
         writer.write(frame([*answers, facts]))
 
     async def main() -> None:

@@ -73,7 +73,9 @@ def work(work_id: int, *lengths: int) -> Work:
 
 def finish(inbox: Inbox, batch: list[WaitingWindow], labels: int = 2) -> None:
     logits = [[0.5] * labels for _ in batch]
-    inbox.finish(batch, logits, Ride(0.5, len(batch), 4), 0.25, [1] * len(batch), 1.0)
+    inbox.finish(
+        batch, logits, Ride(0.5, len(batch), 4, 4 * len(batch)), 0.25, [1] * len(batch), 1.0
+    )
 
 
 def behind(listener: Listener, connect: Connect, inbox: Inbox) -> API:

@@ -30,7 +30,8 @@ def work(work_id: int, *lengths: int, deadline: float = FAR, model: str = "lstm"
 
 
 def finish(inbox: Inbox, batch: list[WaitingWindow], at: float = 1.0) -> None:
-    ride = Ride(0.5, len(batch), max(window.length for window in batch))
+    longest = max(window.length for window in batch)
+    ride = Ride(0.5, len(batch), longest, longest * len(batch))
     logits = [[float(window.index)] for window in batch]
     depths = [2 * window.length for window in batch]
     inbox.finish(batch, logits, ride, 0.25, depths, at)
@@ -40,8 +41,8 @@ def test_batch_joins_two_requests_and_answers_both() -> None:
     inbox, sent = inbox_with(work(1, 4), work(2, 5))
     finish(inbox, inbox.take())
     assert sent == [
-        Answer(1, [[0.0]], 0.25, 1.0, [Ride(0.5, 2, 5)], 8),
-        Answer(2, [[0.0]], 0.25, 1.0, [Ride(0.5, 2, 5)], 10),
+        Answer(1, [[0.0]], 0.25, 1.0, [Ride(0.5, 2, 5, 10)], 8),
+        Answer(2, [[0.0]], 0.25, 1.0, [Ride(0.5, 2, 5, 10)], 10),
     ]
 
 
@@ -50,7 +51,7 @@ def test_request_over_several_batches_is_answered_once_and_joined() -> None:
     finish(inbox, inbox.take(), at=1.0)
     assert not sent
     finish(inbox, inbox.take(), at=2.0)
-    rides = [Ride(0.5, 2, 5), Ride(0.5, 1, 40)]
+    rides = [Ride(0.5, 2, 5, 10), Ride(0.5, 1, 40, 40)]
     assert sent == [Answer(1, [[0.0], [1.0], [2.0]], 0.5, 2.0, rides, 80)]
     assert inbox.take() == []
 
@@ -148,7 +149,7 @@ def batch_size(inbox: Inbox, number: int, model: str) -> int:
     """Of one batch, which forty windows wait for and in which a row costs next to nothing."""
     inbox.put(API, [work(number, *[200] * 40, model=model)], lambda message: None)
     batch = inbox.take()
-    ride = Ride(1.0 + 0.001 * len(batch), len(batch), 200)
+    ride = Ride(1.0 + 0.001 * len(batch), len(batch), 200, 200 * len(batch))
     inbox.finish(batch, [[0.0]] * len(batch), ride, 0.0, [1] * len(batch), 1.0)
     inbox.learn()
     inbox.forget(API)

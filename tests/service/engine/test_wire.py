@@ -33,7 +33,7 @@ def test_work_survives_the_wire() -> None:
 
 
 def test_answer_survives_the_wire() -> None:
-    answer = Answer(7, [[0.25, -1.5]], 0.001, 3.25, [Ride(0.002, 4, 17)], 34, "serial")
+    answer = Answer(7, [[0.25, -1.5]], 0.001, 3.25, [Ride(0.002, 4, 17, 68)], 34, "serial")
     assert decode_from_worker(frame([answer])[HEADER.size :]) == [answer]
 
 
