@@ -18,9 +18,9 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from models.arrangement import arrange
 from models.embedding import FrozenEmbedding
 from models.errors import InputError
-from models.layout import arrange
 from models.packed import Packable
 from models.pooling import POOLINGS, Pooling, pooled_size
 from models.rows import usual

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from models.arrangement import EVEN, SHARED_UP_TO, WIDTHS, arrange, best_fit
 from models.base import Encoder
-from models.layout import EVEN, SHARED_UP_TO, WIDTHS, Layout, arrange, best_fit
+from models.layout import Layout
 from models.mpnet import MPNetConfig, MPNetEncoder
 from models.rows import usual
 from tests.models.test_contract import ATOL, RTOL, batch, logits, make
