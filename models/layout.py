@@ -19,7 +19,7 @@ On a CPU, in answer to somebody. In training and on a GPU the batch is read as i
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from models.arrangement import Block, arrange
 from models.attention import attend, padding_mask
-from models.rows import answers_on_cpu, fill, fill_rows
+from models.rows import answers_on_cpu, fill, fill_rows, in_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +175,10 @@ class Layout:
             for states in (query, key, value)
         ]
         return attend(parts[0], parts[1], parts[2], bias).transpose(1, 2)
+
+    def by_token(self, layers: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """What layers that read each token by itself make of tensors as ``gather`` gives them."""
+        return in_parts(layers, *inputs) if self.flat else layers(*inputs)
 
     def spread(self, hidden_states: Tensor) -> Tensor:
         """As the batch came: (N, D) -> (B, T, D), or unchanged unless ``flat``."""

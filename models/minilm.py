@@ -74,8 +74,11 @@ class MiniLMBlock(nn.Module):
         projected = projected.view(-1, 3, self.num_heads, D // self.num_heads)
         query, key, value = projected.unbind(1)  # each (N, nh, hs)
         attended = layout.attend(query, key, value, biases)  # (N, D)
-        attended = self.attention_output(attended.view_as(hidden_states))
-        hidden_states = self.attention_norm(hidden_states + attended)
+        return layout.by_token(self.feed_forward, hidden_states, attended.view_as(hidden_states))
+
+    def feed_forward(self, hidden_states: Tensor, attended: Tensor) -> Tensor:
+        """All after attention, each (…, D) -> (…, D)."""
+        hidden_states = self.attention_norm(hidden_states + self.attention_output(attended))
         fed_forward = self.contract(self.expand.gelu(hidden_states))  # (…, F) -> (…, D)
         normed: Tensor = self.feed_forward_norm(hidden_states + fed_forward)
         return normed

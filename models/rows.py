@@ -3,7 +3,8 @@
 oneDNN writes code for every shape of product that it meets, and keeps that of the newest thousand.
 Beside a product that takes 0.05 to 0.3 ms the code took 0.5 to 0.9 ms, and 0.4 to 0.9 MB, nearly
 all of it for what describes the product. Texts come in every length and batches in every size: run
-as they came, shapes were new again and again.
+as they came, shapes were new again and again. On a processor with matrix units the code is longer:
+that of a product with gelu in the same call took 6 ms for 512 rows and 13 for 1,024.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 EVERY = 16  # up to here each number is run as it is; then every other, to 32; every fourth, to 128
 STEPS = 16  # from 64 on: between one power of two and the next
+PART = 512  # rows of a thread; fewer made products slower, more are as fast
 
 
 def usual(rows: int) -> int:
@@ -42,6 +44,20 @@ def by_rows(layer: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
     """What ``layer`` makes of each row, run with a usual number: (..., D) -> (..., C)."""
     rows = inputs.numel() // inputs.shape[-1]
     return layer(fill(inputs))[:rows].view(*inputs.shape[:-1], -1)
+
+
+def in_parts(layers: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """What layers that read each row by itself make of rows, ``PART`` a thread at a time.
+
+    Args:
+        layers: of as many tensors as are given.
+        inputs: each (R, ...), R usual.
+    """
+    part = PART * torch.get_num_threads()
+    if len(inputs[0]) <= part:
+        return layers(*inputs)
+    parts = zip(*(torch.split(rows, part) for rows in inputs), strict=True)
+    return torch.cat([layers(*some) for some in parts])
 
 
 def answers_on_cpu(tensor: Tensor) -> bool:

@@ -78,8 +78,11 @@ class TransformerBlock(nn.Module):
         projected = projected.view(-1, 3, self.num_heads, D // self.num_heads)  # (N, 3, nh, hs)
         query, key = rotate(projected[:, :2], *rotation).unbind(1)  # each (N, nh, hs)
         attended = layout.attend(query, key, projected[:, 2], biases)  # (N, D)
-        attended = self.attention_output(attended.view_as(hidden_states))
-        hidden_states = hidden_states + attended
+        return layout.by_token(self.feed_forward, hidden_states, attended.view_as(hidden_states))
+
+    def feed_forward(self, hidden_states: Tensor, attended: Tensor) -> Tensor:
+        """All after attention, each (…, D) -> (…, D)."""
+        hidden_states = hidden_states + self.attention_output(attended)
         expanded = self.expand.gelu(self.feed_forward_norm(hidden_states))  # (…, F)
         added: Tensor = hidden_states + self.contract(expanded)  # (…, F) -> (…, D)
         return added

@@ -132,7 +132,7 @@ def test_rows_change_no_answer(name: str) -> None:
 def test_layers_compute_what_is_told(name: str, lengths: tuple[int, ...]) -> None:
     classifier = make(name)
     seen: list[tuple[int, ...]] = []
-    layer = classifier.get_submodule("encoder.blocks.0.contract")
+    layer = classifier.get_submodule("encoder.blocks.0.query_key_value")
     layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[:-1]))
     told = classifier.computed_tokens(lengths)
     longest = classifier.usual_length(max(lengths))
