@@ -13,7 +13,11 @@ ARG TORCH_INDEX=
 ENV PATH=/opt/lockstep/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 # What rarely changes goes first, so that new code installs nothing again. The steps are the
-# Makefile's.
+# Makefile's. The compiler is for models/steps.c, and stays behind.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
 COPY requirements.lock ./
 RUN python3 -m venv /opt/lockstep \
  && grep '^torch==' requirements.lock > /tmp/torch \

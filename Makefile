@@ -105,7 +105,7 @@ $(VENV)/.torch: $(VENV)/.python $(PINS)
 	$(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX) )--no-deps $(TORCH)
 	@touch $@
 
-$(VENV)/.serve: $(VENV)/.torch pyproject.toml
+$(VENV)/.serve: $(VENV)/.torch pyproject.toml models/steps.c
 	$(INSTALL) --constraint $(PINS) --editable .
 	@touch $@
 

@@ -86,6 +86,18 @@ class Encoder(nn.Module, ABC):
         layer. Each step after those told adds ``stride`` words: 1 where states are handed along.
         """
 
+    @property
+    def pads(self) -> bool:
+        """Whether on a CPU each text of a batch costs what the longest one does."""
+        return not self.share_rows
+
+    def computed_tokens(self, lengths: Sequence[int], T: int) -> int:
+        """Tokens that a forward on a CPU computes for texts of these lengths, in a batch (B, T)."""
+        blocks = arrange(tuple(lengths), T) if self.share_rows else None
+        if blocks is None:
+            return T * len(lengths)
+        return sum(block.length * len(block.rows) for block in blocks)
+
     def path(self, distance: int) -> int | None:
         """Fewest steps until the state at a word has read one ``distance`` away; None: never."""
         reach = self.reach()
@@ -178,11 +190,7 @@ class Classifier(nn.Module):
 
     def computed_tokens(self, lengths: Sequence[int]) -> int:
         """Tokens that a forward on a CPU computes for texts of these lengths, padding included."""
-        T = self.usual_length(max(lengths))
-        blocks = arrange(tuple(lengths), T) if self.encoder.share_rows else None
-        if blocks is None:
-            return T * len(lengths)
-        return sum(block.length * len(block.rows) for block in blocks)
+        return self.encoder.computed_tokens(lengths, self.usual_length(max(lengths)))
 
     def pack(self) -> Self:
         """Lays the encoder's weights out as this CPU reads them fastest, for good.

@@ -13,15 +13,15 @@ real tokens in reverse, with the padding still on the right, where it is never r
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from models.base import ClassifierConfig, Encoder, Schedule
-from models.recurrence import LSTM
+from models.base import ClassifierConfig, Schedule
+from models.ragged import Ragged
+from models.recurrence import LSTM, RecurrentEncoder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,10 +37,9 @@ class BiLSTMConfig(ClassifierConfig):
     num_layers: int = 2
 
 
-class BiLSTMEncoder(Encoder):
+class BiLSTMEncoder(RecurrentEncoder):
     """(B, T, E) -> (B, T, D): half of D has read the words before, half those after."""
 
-    stride: ClassVar[int] = 1
     exact_up_to: ClassVar[int] = sys.maxsize  # a batch without padding is turned round faster
 
     def __init__(self, config: BiLSTMConfig) -> None:
@@ -54,14 +53,19 @@ class BiLSTMEncoder(Encoder):
     def forward(
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
     ) -> Tensor:
+        layers: list[tuple[Any, Any]] = list(zip(self.rightward, self.leftward, strict=True))
+        if not self.pads:
+            ragged = Ragged.of(embeddings, attention_mask)
+            for rightward, leftward in layers:
+                seen, to_come = rightward.native(ragged), leftward.native(ragged, backward=True)
+                ragged = ragged.with_tokens(torch.cat((seen, to_come), dim=-1))  # (N, D)
+            return ragged.padded()
         order = reversed_order(attention_mask)
         hidden_states = embeddings  # (B, T, E), then (B, T, D)
-        layers: Iterator[tuple[Any, Any]] = zip(self.rightward, self.leftward, strict=True)
         for rightward, leftward in layers:
             seen = rightward.states(hidden_states)  # (B, T, D / 2)
-            to_come = reverse(
-                leftward.states(reverse(hidden_states, order)), order
-            )  # (B, T, D / 2)
+            to_come = leftward.states(reverse(hidden_states, order))  # (B, T, D / 2)
+            to_come = reverse(to_come, order)
             hidden_states = torch.cat((seen, to_come), dim=-1)  # (B, T, D)
         return hidden_states
 
@@ -73,9 +77,6 @@ class BiLSTMEncoder(Encoder):
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         # Neither direction of a layer waits for the other; the next layer waits for both.
         return length * self.config.num_layers
-
-    def reach(self) -> tuple[int | None, ...]:
-        return (0,)  # its own word; every step before has handed on what it knew
 
 
 def directions(inputs: list[int], hidden_size: int) -> nn.ModuleList:

@@ -14,12 +14,11 @@ the paper's first version, so that one product with h_{t-1} serves all three par
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
-from models.base import ClassifierConfig, Encoder, Schedule
-from models.recurrence import GRU
+from models.base import ClassifierConfig, Schedule
+from models.recurrence import GRU, RecurrentEncoder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,10 +34,8 @@ class GRUConfig(ClassifierConfig):
     num_layers: int = 2
 
 
-class GRUEncoder(Encoder):
+class GRUEncoder(RecurrentEncoder):
     """(B, T, E) -> (B, T, D), reading left to right. Padding on the right is never read back."""
-
-    stride: ClassVar[int] = 1
 
     def __init__(self, config: GRUConfig) -> None:
         super().__init__()
@@ -49,7 +46,7 @@ class GRUEncoder(Encoder):
     def forward(
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
     ) -> Tensor:
-        return self.gru.states(embeddings)  # (B, T, E) -> (B, T, D)
+        return self.gru.read(embeddings, attention_mask)  # (B, T, E) -> (B, T, D)
 
     def flops(self, length: int) -> int:
         D = self.config.hidden_size
@@ -58,6 +55,3 @@ class GRUEncoder(Encoder):
 
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return length * self.config.num_layers
-
-    def reach(self) -> tuple[int | None, ...]:
-        return (0,)  # its own word; every step before has handed on what it knew

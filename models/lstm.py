@@ -8,19 +8,18 @@ step t, in each layer:
     c_t     = f * c_{t-1} + i * g
     h_t     = o * tanh(c_t)
 
-h_t needs h_{t-1}: T·layers steps wait for one another. ``nn.LSTM`` runs them in one fused call
-(oneDNN on a CPU, cuDNN on a GPU), which removes the overhead of a step but not the waiting.
+h_t needs h_{t-1}: T·layers steps wait for one another. A layer takes one call (``steps.c`` or
+oneDNN on a CPU, cuDNN on a GPU), which removes the overhead of a step but not the waiting.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
-from models.base import ClassifierConfig, Encoder, Schedule
-from models.recurrence import LSTM
+from models.base import ClassifierConfig, Schedule
+from models.recurrence import LSTM, RecurrentEncoder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,10 +37,8 @@ class LSTMConfig(ClassifierConfig):
     dropout: float = 0.0
 
 
-class LSTMEncoder(Encoder):
+class LSTMEncoder(RecurrentEncoder):
     """(B, T, E) -> (B, T, D), reading left to right. Padding on the right is never read back."""
-
-    stride: ClassVar[int] = 1
 
     def __init__(self, config: LSTMConfig) -> None:
         super().__init__()
@@ -58,7 +55,7 @@ class LSTMEncoder(Encoder):
     def forward(
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
     ) -> Tensor:
-        return self.lstm.states(embeddings)  # (B, T, E) -> (B, T, D)
+        return self.lstm.read(embeddings, attention_mask)  # (B, T, E) -> (B, T, D)
 
     def flops(self, length: int) -> int:
         D = self.config.hidden_size
@@ -67,6 +64,3 @@ class LSTMEncoder(Encoder):
 
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return length * self.config.num_layers
-
-    def reach(self) -> tuple[int | None, ...]:
-        return (0,)  # its own word; every step before has handed on what it knew

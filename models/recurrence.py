@@ -5,22 +5,28 @@ them out so whenever a module is moved or cast, but not in bfloat16, which cuDNN
 9.13 (torch's Python half still lists the older dtypes): torch then warns and copies every weight
 anew in each call.
 
-On a CPU torch gives oneDNN an LSTM's weights as they lie, to be laid out anew in every call: for a
-short text half of its time. Of ``nn.GRU`` and ``nn.RNN`` it makes a product and several small
-operations a step, and in bfloat16 takes five times as long for eight rows as for one. What ``pack``
-makes of each is in its class.
+On a CPU that multiplies bfloat16, ``pack`` makes each a product of all tokens' W x and one native
+call for the steps (``steps.py``). Elsewhere torch gives oneDNN an LSTM's weights as they lie, to be
+laid out anew in every call: for a short text half of its time. Of ``nn.GRU`` and ``nn.RNN`` it
+makes a product and several small operations a step, and in bfloat16 takes five times as long for
+eight rows as for one. What ``pack`` makes of each there is in its class.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from models.base import Encoder
 from models.packed import Packable, product, reorder, spent, sum_with_product
+from models.ragged import Ragged
 from models.rows import fill
+from models.steps import Cell, Weights, fits, lay_out, run
 
 BFLOAT16_CUDNN = 91300  # the first cuDNN whose recurrences take bfloat16
 LSTM_MODE = 2  # torch's number of it; oneDNN's recurrences of other modes torch can't call
@@ -30,7 +36,9 @@ SMALLEST_HALF = 2.0**-24  # a float16 holds no number nearer to 0
 class _Recurrence(nn.RNNBase, Packable):
     """In one chunk on a GPU; one direction, its layers one after another."""
 
-    _packed: list[Any] | None = None  # of each layer
+    cell: ClassVar[Cell]
+    _packed: list[Any] | None = None  # of each layer, for torch's calls
+    _native: list[tuple[Tensor, Tensor, Weights]] | None = None  # W, the bias and U, for our own
 
     def flatten_parameters(self) -> None:
         """Lays the weights out as cuDNN reads them. Does nothing on a CPU."""
@@ -44,6 +52,39 @@ class _Recurrence(nn.RNNBase, Packable):
         with contextlib.suppress(RuntimeError):
             super().flatten_parameters()
 
+    @property
+    def is_native(self) -> bool:
+        """Whether its steps are one native call, which computes no padding."""
+        return self._native is not None
+
+    def pack(self) -> None:
+        if fits(self.hidden_size, self.all_weights[0][0].dtype):
+            self._native = [native_layer(self.cell, *layer) for layer in self._layer_weights()]
+            self._spend()
+        else:
+            self._pack()
+
+    def read(self, steps: Tensor, attention_mask: Tensor) -> Tensor:
+        """``states``, without the padding where that is faster. (B, T) True = a real token."""
+        if self._native is None:
+            return self.states(steps)
+        ragged = Ragged.of(steps, attention_mask)
+        return ragged.with_tokens(self.native(ragged)).padded()
+
+    def native(self, ragged: Ragged, *, backward: bool = False) -> Tensor:
+        """The hidden state of the last layer after each token, (N, E) -> (N, D).
+
+        Args:
+            ragged: the batch.
+            backward: every layer reads from a text's last token to its first.
+        """
+        assert self._native is not None, "it hasn't been packed so"
+        hidden_states = ragged.tokens
+        for W, bias, U in self._native:
+            driven = product(hidden_states, W, bias)  # (N, gates · D)
+            hidden_states = run(driven, ragged.rows, U, backward=backward)
+        return hidden_states
+
     def states(self, steps: Tensor) -> Tensor:
         """The hidden state of the last layer after each step, (B, T, E) -> (B, T, D)."""
         if self._packed is None:
@@ -56,8 +97,13 @@ class _Recurrence(nn.RNNBase, Packable):
             hidden_states = self._layer(hidden_states, layer)  # (T, B, D)
         return hidden_states[:T].transpose(0, 1)
 
+    @abstractmethod
+    def _pack(self) -> None:
+        """Lays the weights out for torch's calls."""
+
+    @abstractmethod
     def _layer(self, steps: Tensor, packed: Any) -> Tensor:
-        raise NotImplementedError
+        """The state after each step, (T, B, E) -> (T, B, D)."""
 
     def _layer_weights(self) -> list[list[Tensor]]:
         """W, U, b and b_h of each layer."""
@@ -71,7 +117,9 @@ class _Recurrence(nn.RNNBase, Packable):
 class RNN(_Recurrence, nn.RNN):
     """``nn.RNN``. Packed, all steps' W x in one product, and a step is a call or two."""
 
-    def pack(self) -> None:
+    cell = Cell.RNN
+
+    def _pack(self) -> None:
         self._packed = [(reorder(W), reorder(U), b + b_h) for W, U, b, b_h in self._layer_weights()]
         self._spend()
 
@@ -99,7 +147,10 @@ class GRU(_Recurrence, nn.GRU):
     product, and a step is five calls.
     """
 
-    def pack(self) -> None:
+    cell = Cell.GRU
+    _cells: list[Any] | None = None
+
+    def _pack(self) -> None:
         weights = self._layer_weights()
         exact = all(in_half(weight) for layer in weights for weight in layer[:2])
         bfloat16 = self.weight_ih_l0.dtype == torch.bfloat16
@@ -139,7 +190,9 @@ class GRU(_Recurrence, nn.GRU):
 class LSTM(_Recurrence, nn.LSTM):
     """``nn.LSTM``. Packed, the same oneDNN call with weights that needn't be laid out anew."""
 
-    def pack(self) -> None:
+    cell = Cell.LSTM
+
+    def _pack(self) -> None:
         layout = torch.ops.mkldnn._reorder_mkldnn_rnn_layer_weight
         self._packed = [
             (*layout(W, U, self.hidden_size, False, True, True, None), b, b_h)
@@ -154,6 +207,35 @@ class LSTM(_Recurrence, nn.LSTM):
             True, False, False, False,
         )[0]  # fmt: skip
         return hidden_states
+
+
+class RecurrentEncoder(Encoder):
+    """An encoder whose states are handed from word to word."""
+
+    stride: ClassVar[int] = 1
+
+    @property
+    def pads(self) -> bool:
+        recurrences = [one for one in self.modules() if isinstance(one, _Recurrence)]
+        return not all(one.is_native for one in recurrences)
+
+    def computed_tokens(self, lengths: Sequence[int], T: int) -> int:
+        return T * len(lengths) if self.pads else sum(lengths)
+
+    def reach(self) -> tuple[int | None, ...]:
+        return (0,)  # its own word; every step before has handed on what it knew
+
+
+def native_layer(
+    cell: Cell, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor
+) -> tuple[Tensor, Tensor, Weights]:
+    """A layer's weights for ``run``: W packed, what is added to W x, and U laid out."""
+    D = U.shape[1]
+    bias = b.float()
+    if cell is not Cell.GRU:
+        return reorder(W), (bias + b_h).to(b.dtype), lay_out(cell, U)
+    bias[: 2 * D] += b_h[: 2 * D]  # r is multiplied with the rest of b_h
+    return reorder(W), bias.to(b.dtype), lay_out(cell, U, b_h[2 * D :])
 
 
 def gates(W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

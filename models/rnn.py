@@ -12,12 +12,11 @@ uniform within 1/sqrt(D), shrinks it to 1/sqrt(3) a step: to 0.4% in ten words.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor, nn
 
-from models.base import ClassifierConfig, Encoder, Schedule
-from models.recurrence import RNN
+from models.base import ClassifierConfig, Schedule
+from models.recurrence import RNN, RecurrentEncoder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,10 +32,8 @@ class RNNConfig(ClassifierConfig):
     num_layers: int = 2
 
 
-class RNNEncoder(Encoder):
+class RNNEncoder(RecurrentEncoder):
     """(B, T, E) -> (B, T, D), reading left to right. Padding on the right is never read back."""
-
-    stride: ClassVar[int] = 1
 
     def __init__(self, config: RNNConfig) -> None:
         super().__init__()
@@ -50,7 +47,7 @@ class RNNEncoder(Encoder):
     def forward(
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
     ) -> Tensor:
-        return self.rnn.states(embeddings)  # (B, T, E) -> (B, T, D)
+        return self.rnn.read(embeddings, attention_mask)  # (B, T, E) -> (B, T, D)
 
     def flops(self, length: int) -> int:
         D = self.config.hidden_size
@@ -59,6 +56,3 @@ class RNNEncoder(Encoder):
 
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return length * self.config.num_layers
-
-    def reach(self) -> tuple[int | None, ...]:
-        return (0,)  # its own word; every step before has handed on what it knew

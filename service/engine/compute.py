@@ -169,11 +169,11 @@ class Compute:
 
     @property
     def unpadded(self) -> frozenset[str]:
-        """Models whose texts have rows of their own lengths, so that padding costs nothing."""
+        """Models that compute texts at their own lengths, so that padding costs nothing."""
         if self.device.type != "cpu":
             return frozenset()
         encoders = {name: model.classifier.encoder for name, model in self.models.items()}
-        return frozenset(name for name, encoder in encoders.items() if encoder.share_rows)
+        return frozenset(name for name, encoder in encoders.items() if not encoder.pads)
 
     def computed_tokens(self, model: str, lengths: Sequence[int]) -> int:
         """Tokens that a forward over texts of these lengths computes, padding included."""
