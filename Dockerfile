@@ -39,6 +39,7 @@ COPY service service
 COPY training training
 COPY web web
 RUN pip install --no-compile --no-deps --no-build-isolation --editable . \
+ && python -c "from models import steps; assert steps.library(), 'models/steps.c was not built'" \
  && pip uninstall --yes setuptools pip \
  && python -m compileall -q --invalidation-mode unchecked-hash /app /opt/lockstep/lib/python3*/site-packages/__editable__*.py
 

@@ -5,9 +5,10 @@ Networks 18), over the formulas of ``lstm.py``. In each layer:
 
     h_t = [ LSTM(x_1, ..., x_t) ; LSTM'(x_n, ..., x_t) ],  n = the row's last real token
 
-``nn.LSTM(bidirectional=True)`` starts LSTM' at the padding unless the batch is packed, and packing
-rows of several lengths loses oneDNN's fused call. So LSTM' is a second ``nn.LSTM`` over each row's
-real tokens in reverse, with the padding still on the right, where it is never read back.
+Native steps (``steps.py``) know where each text ends. ``nn.LSTM(bidirectional=True)`` starts LSTM'
+at the padding unless the batch is packed, and packing rows of several lengths loses oneDNN's fused
+call. So there LSTM' is a second ``nn.LSTM`` over each row's real tokens in reverse, with the
+padding still on the right, where it is never read back.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from models.base import Encoder
 from models.packed import Packable, product, reorder, spent, sum_with_product
 from models.ragged import Ragged
 from models.rows import fill
-from models.steps import Cell, Weights, fits, lay_out, run
+from models.steps import Cell, Weights, can_run, lay_out, run_layer
 
 BFLOAT16_CUDNN = 91300  # the first cuDNN whose recurrences take bfloat16
 LSTM_MODE = 2  # torch's number of it; oneDNN's recurrences of other modes torch can't call
@@ -58,7 +58,7 @@ class _Recurrence(nn.RNNBase, Packable):
         return self._native is not None
 
     def pack(self) -> None:
-        if fits(self.hidden_size, self.all_weights[0][0].dtype):
+        if can_run(self.hidden_size, self.all_weights[0][0].dtype):
             self._native = [native_layer(self.cell, *layer) for layer in self._layer_weights()]
             self._spend()
         else:
@@ -82,11 +82,12 @@ class _Recurrence(nn.RNNBase, Packable):
         hidden_states = ragged.tokens
         for W, bias, U in self._native:
             driven = product(hidden_states, W, bias)  # (N, gates · D)
-            hidden_states = run(driven, ragged.rows, U, backward=backward)
+            hidden_states = run_layer(driven, ragged.rows, U, backward=backward)
         return hidden_states
 
     def states(self, steps: Tensor) -> Tensor:
         """The hidden state of the last layer after each step, (B, T, E) -> (B, T, D)."""
+        assert not self.is_native, "its weights are laid out for `native`"
         if self._packed is None:
             hidden_states: Tensor = self(steps)[0]
             return hidden_states
@@ -156,8 +157,8 @@ class GRU(_Recurrence, nn.GRU):
         bfloat16 = self.weight_ih_l0.dtype == torch.bfloat16
         if not exact and not bfloat16:
             return  # trained further since: float16 would change the answer
-        self._cells = [cell(*layer) for layer in weights] if exact else None
-        self._packed = [gates(*layer) for layer in weights] if bfloat16 else []
+        self._cells = [half_cell(*layer) for layer in weights] if exact else None
+        self._packed = [gru_layer(*layer) for layer in weights] if bfloat16 else []
         self._spend()
 
     def states(self, steps: Tensor) -> Tensor:
@@ -229,24 +230,29 @@ class RecurrentEncoder(Encoder):
 def native_layer(
     cell: Cell, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor
 ) -> tuple[Tensor, Tensor, Weights]:
-    """A layer's weights for ``run``: W packed, what is added to W x, and U laid out."""
-    D = U.shape[1]
-    bias = b.float()
-    if cell is not Cell.GRU:
-        return reorder(W), (bias + b_h).to(b.dtype), lay_out(cell, U)
-    bias[: 2 * D] += b_h[: 2 * D]  # r is multiplied with the rest of b_h
-    return reorder(W), bias.to(b.dtype), lay_out(cell, U, b_h[2 * D :])
+    """A layer's weights for ``run_layer``: W packed, what is added to W x, and U laid out."""
+    if cell is Cell.GRU:
+        bias, candidate_bias = gru_biases(b, b_h)
+        return reorder(W), bias, lay_out(cell, U, candidate_bias)
+    return reorder(W), (b.float() + b_h).to(b.dtype), lay_out(cell, U)
 
 
-def gates(W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A GRU layer's weights packed, b with what of b_h isn't multiplied by r, and what is."""
-    D = U.shape[1]
+def gru_layer(
+    W: Tensor, U: Tensor, b: Tensor, b_h: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A GRU layer's weights packed, and its ``gru_biases``."""
+    return reorder(W), reorder(U), *gru_biases(b, b_h)
+
+
+def gru_biases(b: Tensor, b_h: Tensor) -> tuple[Tensor, Tensor]:
+    """b with what of b_h isn't multiplied by r, and what is."""
+    gates = len(b) // 3 * 2
     bias = b.clone()
-    bias[: 2 * D] += b_h[: 2 * D]
-    return reorder(W), reorder(U), bias, b_h[2 * D :].clone()
+    bias[:gates] += b_h[:gates]
+    return bias, b_h[gates:].clone()
 
 
-def cell(W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> Any:
+def half_cell(W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> Any:
     """A GRU layer's weights for ``torch.quantized_gru``: in float16, the biases in float32."""
     prepack = torch.ops.quantized.linear_prepack_fp16
     halves = prepack(W.float(), b.float()), prepack(U.float(), b_h.float())

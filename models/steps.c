@@ -5,6 +5,9 @@
  * first, then the second of those that have one, and so on. So a step reads and writes rows that
  * lie side by side, and nothing is computed for a text that has ended.
  *
+ * The last tile of a row of states may reach into the next row, against weights of zero: so a state
+ * that isn't a number makes that of the text before it none either.
+ *
  * A step's product with the weights is the larger half of it. Weights come in tiles of 32 inputs by
  * 16 units, those that a unit's state is made of side by side (lay_out in steps.py), so they are
  * read once and in order, and its gates follow while its sums are still at hand. Two ways: the
@@ -16,7 +19,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
+enum { VERSION = 1 }; /* another with every change of what steps.py must know */
 enum cell { RNN, GRU, LSTM };
 enum way { NONE, VECTORS, TILES };
 
@@ -32,6 +39,9 @@ struct layer {
     int32_t length, width;   /* steps; units, a multiple of LANES */
     int32_t cell, way, backward, threads;
 };
+
+/* What steps.py must have been written for. */
+int lockstep_abi(void) { return VERSION << 16 | (int)sizeof(struct layer); }
 
 #if defined(__x86_64__) && defined(__linux__)
 
@@ -91,7 +101,7 @@ INLINE __m512 one(void) { return _mm512_set1_ps(1.0f); }
 
 INLINE __m512 minus(__m512 x) { return _mm512_sub_ps(_mm512_setzero_ps(), x); }
 
-/* e^x, 3e-6 of it off at most: 2^n * 2^f, |f| <= 1/2, by a polynomial fitted to 2^f. No more than
+/* e^x, 7e-6 of it off at most: 2^n * 2^f, |f| <= 1/2, by a polynomial fitted to 2^f. No more than
  * e^40, which is beyond what a gate can tell from 1; what isn't a number stays none. */
 INLINE __m512 exponential(__m512 x) {
     __m512 bounded = _mm512_max_ps(_mm512_set1_ps(-80.0f), _mm512_min_ps(_mm512_set1_ps(40.0f), x));
@@ -113,7 +123,7 @@ INLINE __m512 sigmoid(__m512 x) {
     return _mm512_mul_ps(quotient, _mm512_fnmadd_ps(divisor, quotient, _mm512_set1_ps(2.0f)));
 }
 
-/* sigmoid(x) * tanh(y), by one quotient, which is left 6e-5 off: bfloat16 is so by 4e-3. */
+/* sigmoid(x) * tanh(y), by one quotient, which is left 6e-5 of it off: bfloat16 is so by 4e-3. */
 INLINE __m512 gated_tanh(__m512 x, __m512 y) {
     __m512 gate = _mm512_add_ps(one(), exponential(minus(x)));
     __m512 power = exponential(minus(_mm512_add_ps(y, y)));
@@ -145,11 +155,14 @@ TARGET static void configure_tiles(int rows) {
     _tile_loadconfig(&tiles);
 }
 
+/* gcc's loads of tiles don't say that they read memory: what was stored before them comes first. */
+#define STORED() __asm__ volatile("" : : : "memory")
 #define STORE(tile, column, row) _tile_stored(tile, z[column][row], 64)
 
 /* Up to ROWS texts: a tile of sums for each column. */
 INLINE void tiles_of_few(sums z, const bfloat16 *states, ptrdiff_t width, int depth,
                          const bfloat16 *weights, int columns) {
+    STORED();
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -177,6 +190,7 @@ INLINE void tiles_of_few(sums z, const bfloat16 *states, ptrdiff_t width, int de
 /* Up to twice as many, so that each tile of weights is read once: two columns and then the others. */
 INLINE void tiles_of_many(sums z, const bfloat16 *states, ptrdiff_t width, int depth,
                           const bfloat16 *weights, int columns) {
+    STORED();
     for (int column = 0; column < columns; column += 2) {
         const bfloat16 *left = states, *tile = weights + column * TILE;
         _tile_zero(0);
@@ -368,14 +382,37 @@ TARGET static void part(const struct layer *layer, int first, int end) {
     }
 }
 
-/* Threads take texts each, so none waits for another before the end. They are torch's own, where
- * this is built with OpenMP. */
+/* The fewest texts, the longest first, that have so many tokens together. */
+static int texts_of(const struct layer *layer, int64_t tokens) {
+    int texts = 0, length = layer->length;
+    for (int64_t sum = 0; sum < tokens; sum += length, texts++)
+        while (layer->rows[length - 1] <= texts)
+            length--;
+    return texts;
+}
+
+/* Threads take texts each, about as many tokens, so none waits for another before the end. They are
+ * torch's own, where this is built with OpenMP, and as many: libgomp ends those that a smaller team
+ * leaves out, and starts them again. */
 void lockstep_layer(const struct layer *layer) {
-    const int texts = layer->rows[0], worth = (texts + WORTH - 1) / WORTH;
-    const int threads = layer->threads < worth ? layer->threads : worth;
-#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
-    for (int thread = 0; thread < threads; thread++)
-        part(layer, texts * thread / threads, texts * (thread + 1) / threads);
+    const int worth = (layer->rows[0] + WORTH - 1) / WORTH;
+    const int parts = layer->threads < worth ? layer->threads : worth;
+    int64_t tokens = 0;
+    for (int t = 0; t < layer->length; t++)
+        tokens += layer->rows[t];
+#pragma omp parallel if (parts > 1)
+    {
+        int thread = 0, threads = 1;
+#ifdef _OPENMP
+        thread = omp_get_thread_num(), threads = omp_get_num_threads();
+#endif
+        for (; thread < parts; thread += threads) {
+            const int first = texts_of(layer, tokens * thread / parts);
+            const int end = texts_of(layer, tokens * (thread + 1) / parts);
+            if (first < end)
+                part(layer, first, end);
+        }
+    }
 }
 
 #else

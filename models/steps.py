@@ -1,16 +1,17 @@
 """A recurrence's steps in one native call, where this processor multiplies bfloat16.
 
-A step of a small model is a product of a few rows and 1.3 MB of weights, then its gates. torch has
-no call for it that is fast on a CPU: oneDNN's LSTM reads W beside U at each step, more than one
-core's cache holds, and lays out its rows anew; ``nn.GRU`` and ``nn.RNN`` are a product and some
-operations a step. ``steps.c`` computes all texts' steps of a layer with U in the cache, gates in
-the same pass and nothing for texts that have ended. It is built when Lockstep is installed, if
-there is a C compiler; without it, as on other processors, torch's calls are used.
+A step of a small model is a product of a few rows and a megabyte of weights, then its gates. torch
+has no call for it that is fast on a CPU: oneDNN's LSTM reads W beside U at each step, more than one
+core's cache holds; ``nn.GRU`` and ``nn.RNN`` are a product and some operations a step. ``steps.c``
+computes all texts' steps of a layer with U in the cache, gates in the same pass and nothing for
+texts that have ended. It is built when Lockstep is installed, if there is a C compiler; without it,
+as on other processors, torch's calls are used.
 """
 
 from __future__ import annotations
 
 import ctypes
+import logging
 import sysconfig
 from enum import IntEnum
 from functools import cache
@@ -21,10 +22,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+logger = logging.getLogger("lockstep.steps")
+
 LIBRARY = Path(__file__).with_name(f"_steps{sysconfig.get_config_var('EXT_SUFFIX')}")
 LANES = 16  # units computed at once
 INPUTS = 32  # of the state before, in a tile of weights
-SPARE = 33  # rows that may be read past the last, two tiles' and one
+SPARE = 16  # rows of a tile that may be read past the last
+VERSION = 1  # of what this and the library must both know
 
 
 class Cell(IntEnum):
@@ -77,18 +81,33 @@ class _Layer(ctypes.Structure):
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The library, or None where it wasn't built."""
-    return ctypes.CDLL(str(LIBRARY)) if LIBRARY.exists() else None
+    """The library, or None where it wasn't built, can't be loaded, or was for another version."""
+    if not LIBRARY.exists():
+        logger.info("no native steps: there was no C compiler when Lockstep was installed")
+        return None
+    try:
+        built = ctypes.CDLL(str(LIBRARY))
+        abi = built.lockstep_abi()
+    except (OSError, AttributeError) as error:
+        logger.warning("no native steps, `make setup` builds them: %s", error)
+        return None
+    if abi != VERSION << 16 | ctypes.sizeof(_Layer):
+        logger.warning("no native steps, `make setup` builds them: those there are older or newer")
+        return None
+    return built
 
 
 @cache
 def way() -> Way:
     """The fastest that there is here. Asks the system for the processor's matrix tiles."""
     built = library()
-    return Way(built.lockstep_way()) if built else Way.NONE
+    found = Way(built.lockstep_way()) if built else Way.NONE
+    if found is not Way.NONE:
+        logger.info("recurrences' steps are native, by the processor's %s", found.name.lower())
+    return found
 
 
-def fits(width: int, dtype: torch.dtype) -> bool:
+def can_run(width: int, dtype: torch.dtype) -> bool:
     """Whether states of so many units, in ``dtype``, can be computed here."""
     return width % LANES == 0 and dtype == torch.bfloat16 and way() is not Way.NONE
 
@@ -111,18 +130,18 @@ def lay_out(cell: Cell, U: Tensor, bias: Tensor | None = None) -> Weights:
     return Weights(cell, D, tiles, None if bias is None else bias.float())
 
 
-def run(driven: Tensor, rows: Tensor, weights: Weights, *, backward: bool = False) -> Tensor:
+def run_layer(driven: Tensor, rows: Tensor, weights: Weights, *, backward: bool = False) -> Tensor:
     """The state after each token, (N, gates · D) -> (N, D), from zeros on.
 
     Args:
         driven: W x + b of each token, all that isn't multiplied by a state, in bfloat16; tokens as
             ``torch.nn.utils.rnn.PackedSequence`` has them.
         rows: (T,) int32, how many texts have a token at each step.
-        weights: of the layer, which ``fits``.
+        weights: of the layer; ``can_run`` its width.
         backward: from each text's last token to its first.
     """
     built = library()
-    assert built is not None, "nothing fits without the library"
+    assert built is not None, "it can't run without the library"
     driven = driven.contiguous()
     states = driven.new_zeros(len(driven) + SPARE, weights.width)
     memory = driven.new_empty(int(rows[0]), weights.width, dtype=torch.float32)

@@ -43,10 +43,10 @@ def main() -> None:
     from models import folder as folders
     from models.base import Classifier
 
+    if not steps.can_run(steps.LANES, torch.bfloat16):
+        sys.exit("no native steps here: without a C compiler at setup, or bfloat16")
     if arguments.vectors:
         steps.way = lambda: steps.Way.VECTORS
-    if not steps.fits(steps.LANES, torch.bfloat16):
-        sys.exit("no native steps here: without a C compiler at setup, or bfloat16")
 
     def forward_seconds(classifiers: list[Classifier], lengths: list[int]) -> list[float]:
         """Median seconds of a forward of each, in turn; the first of each isn't counted."""
@@ -72,9 +72,9 @@ def main() -> None:
             for _ in range(2)
         )
         ours.pack()
-        recurrence.fits = lambda *_: False
+        recurrence.can_run = lambda *_: False
         torchs.pack()
-        recurrence.fits = steps.fits
+        recurrence.can_run = steps.can_run
         cells = []
         for lengths in BATCHES.values():
             before, after = forward_seconds([torchs, ours], lengths)

@@ -20,8 +20,8 @@ Key = tuple[str, str | None]  # a model and a schedule
 class ForwardCost:
     """Seconds of a forward over texts padded to T, n of them: ``start + step·T + n·row(T)``.
 
-    Where texts have rows of their own lengths instead (``models/layout.py``), padding costs nothing
-    and each adds its own ``row(length)``.
+    Where texts are computed at their own lengths (``models/layout.py``, ``models/steps.py``),
+    padding costs nothing and each adds its own ``row(length)``.
 
     Attributes:
         start: of any forward.
@@ -86,7 +86,7 @@ class Observations:
     """The forwards that ran of late, and what they say of the cost of others.
 
     Args:
-        unpadded: models whose texts have rows of their own lengths.
+        unpadded: models that compute texts at their own lengths.
     """
 
     def __init__(self, unpadded: Container[str] = ()) -> None:

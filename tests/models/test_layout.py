@@ -14,7 +14,7 @@ from models.arrangement import EVEN, SHARED_UP_TO, WIDTHS, arrange, best_fit
 from models.base import Encoder
 from models.layout import Layout
 from models.mpnet import MPNetConfig, MPNetEncoder
-from models.rows import usual
+from models.rows import PART, usual
 from tests.models.test_contract import ATOL, RTOL, batch, logits, make
 
 ATTENDING = ("minilm", "transformer")
@@ -143,6 +143,26 @@ def test_layers_compute_what_is_told(name: str, lengths: tuple[int, ...]) -> Non
     logits(classifier, input_ids[:-1], mask[:-1])
     assert seen == [(usual(told),), (usual(len(lengths) * longest),)]
     assert classifier.computed_tokens(lengths) == len(lengths) * longest
+
+
+@pytest.mark.parametrize("name", ATTENDING)
+def test_what_follows_attention_is_run_in_parts(name: str) -> None:
+    torch.manual_seed(0)
+    classifier = make(name)
+    seen: list[int] = []
+    layer = classifier.get_submodule("encoder.blocks.0.contract")
+    layer.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        parted = logits(classifier, *batch((40,) * 30))
+        torch.set_num_threads(3)
+        whole = logits(classifier, *batch((40,) * 30))
+    finally:
+        torch.set_num_threads(before)
+    tokens = usual(classifier.computed_tokens((40,) * 30))
+    assert seen == [PART, PART, tokens - 2 * PART, tokens]
+    torch.testing.assert_close(parted, whole, rtol=RTOL, atol=ATOL)
 
 
 def test_other_models_compute_their_padding() -> None:

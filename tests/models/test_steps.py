@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,8 @@ KINDS: list[tuple[Any, Any]] = [
     (recurrence.GRU, gru),
     (recurrence.LSTM, lstm),
 ]
-E, D = (
-    24,
-    48,
-)  # three strips of units, or one of the RNN's and less; the last tile of inputs half full
+# Three strips of units, or one of the RNN's and less; the last tile of inputs is half full.
+E, D = 24, 48
 BATCHES = [
     (1,),
     (9, 9),
@@ -46,6 +46,15 @@ CLOSE = 0.02  # bfloat16 rounds W x + b, up to some 4 here, by 0.008, and each s
 @pytest.fixture(autouse=True)
 def seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Or a batch would be parted, and none be as large as it says."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(params=[Way.VECTORS, Way.TILES], ids=lambda way: way.name.lower())
@@ -115,20 +124,31 @@ def test_backward_starts_at_each_texts_last_token(
         np.testing.assert_allclose(states[row, :length], expected, rtol=0, atol=CLOSE)
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
 @pytest.mark.parametrize(("kind", "cell"), KINDS)
 @torch.inference_mode()
-def test_threads_change_no_bit(kind: Any, cell: Any, threads: int, way: Way) -> None:
-    packed = native(rounded(kind(E, D, batch_first=True)))
-    embeddings, mask = texts(tuple(5 + index % 9 for index in range(30)))
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        alone = packed.read(embeddings, mask)
+def test_threads_change_no_bit(kind: Any, cell: Any, backward: bool, way: Way) -> None:
+    packed = native(rounded(kind(E, 400, batch_first=True)))
+    ragged = Ragged.of(*texts(tuple(40 + index % 50 for index in range(70))))
+    alone = packed.native(ragged, backward=backward)
+    for threads in (2, 3, 4):  # 70 texts are worth nine
         torch.set_num_threads(threads)
-        assert torch.equal(packed.read(embeddings, mask), alone)
-    finally:
-        torch.set_num_threads(before)
+        for _ in range(3):  # so that they overlap
+            assert torch.equal(packed.native(ragged, backward=backward), alone)
+
+
+@torch.inference_mode()
+def test_fewer_texts_than_threads_start_no_thread_anew(way: Way) -> None:
+    packed = native(rounded(recurrence.LSTM(E, D, batch_first=True)))
+    torch.set_num_threads(4)
+    batches = [texts((5,) * count) for count in (8, 16, 24, 32)]
+    for batch in batches:
+        packed.read(*batch)
+    before = set(Path("/proc/self/task").iterdir())
+    for batch in batches * 10:
+        packed.read(*batch)
+        torch.randn(400, 400) @ torch.randn(400, 400)  # torch's own, by all four
+    assert set(Path("/proc/self/task").iterdir()) <= before
 
 
 @pytest.mark.parametrize(("kind", "cell"), KINDS)
@@ -169,10 +189,19 @@ def test_a_memory_lasts_as_long_as_its_gate_says(way: Way) -> None:
 def test_what_isnt_a_number_stays_none_and_what_is_too_large_saturates(
     cell: Cell, value: float, way: Way
 ) -> None:
-    weights = steps.lay_out(cell, torch.zeros(cell.gates * D, D).bfloat16(), torch.zeros(D))
-    driven = torch.full((1, cell.gates * D), value).bfloat16()
-    states = steps.run(driven, torch.ones(1, dtype=torch.int32), weights)
-    assert bool(states.isnan().all()) is math.isnan(value)
+    U = torch.randn(cell.gates * D, D).bfloat16()
+    weights = steps.lay_out(cell, U, torch.zeros(D))
+    driven = torch.full((3, cell.gates * D), value).bfloat16()  # a text of three tokens
+    states = steps.run_layer(driven, torch.ones(3, dtype=torch.int32), weights)
+    if math.isnan(value):
+        assert states.isnan().all()
+        return
+    module = KINDS[cell][0](1, D, batch_first=True)  # in whose gates the value is b
+    for name, parameter in module.named_parameters():
+        parameter.fill_(value if name == "bias_ih_l0" else 0.0)
+    module.get_parameter("weight_hh_l0").copy_(U)
+    expected = module(torch.zeros(1, 3, 1))[0][0]
+    torch.testing.assert_close(states.float(), expected, rtol=0, atol=0.004)
 
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "bilstm"])
@@ -208,12 +237,28 @@ def test_other_widths_and_formats_stay_with_torch(width: int, dtype: torch.dtype
     module.read(torch.randn(2, 3, E).to(dtype), torch.ones(2, 3, dtype=torch.bool))
 
 
+@pytest.mark.parametrize("found", ["none", "broken", "foreign"])
 @torch.inference_mode()
-def test_without_the_library_torchs_calls_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "LIBRARY", Path("nowhere"))
+def test_without_the_library_torchs_calls_answer(
+    found: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = tmp_path / steps.LIBRARY.name
+    if found == "broken":
+        path.write_bytes(b"half a libr")
+    elif found == "foreign":
+        if steps.library() is None:
+            without("the library wasn't built: it takes a C compiler when Lockstep is installed")
+        shutil.copy(steps.LIBRARY, path)
+        monkeypatch.setattr(steps, "VERSION", steps.VERSION + 1)
+    monkeypatch.setattr(steps, "LIBRARY", path)
     for cached in (steps.library, steps.way):
         monkeypatch.setattr(steps, cached.__name__, cached.__wrapped__)
-    assert steps.way() is Way.NONE
+    with caplog.at_level(logging.INFO):
+        assert steps.way() is Way.NONE
+    assert "no native steps" in caplog.text
     module = recurrence.LSTM(E, D, batch_first=True).bfloat16()
     embeddings, mask = texts((4, 6))
     expected = module(embeddings)[0]
