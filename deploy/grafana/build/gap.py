@@ -66,7 +66,7 @@ def _by_length() -> list[Item]:
             About(
                 "Forward against length",
                 "Mean of the forward that a request rode in: a sum over a count, exact. A text "
-                "counts where the longest in its batch belongs: it was padded to that. Points "
+                "counts where the longest in its batch belongs, as it waited for that one. Points "
                 "stand at the upper end of their range of lengths.",
                 "s",
             ),
