@@ -119,11 +119,10 @@ def lay_out(cell: Cell, U: Tensor, bias: Tensor | None = None) -> Weights:
     has four times as many units in its place; what is missing of the last is zeros.
     """
     D = U.shape[1]
-    gates = U.view(cell.gates, D, D)
     if cell is Cell.RNN:
         strips = F.pad(U, (0, 0, 0, -D % (4 * LANES))).view(-1, 4, LANES, D)
     else:
-        strips = gates.view(cell.gates, -1, LANES, D).transpose(0, 1)  # (strips, gates, 16, D)
+        strips = U.view(cell.gates, -1, LANES, D).transpose(0, 1)  # (strips, gates, 16, D)
     strips = F.pad(strips, (0, -D % INPUTS))  # inputs of zero
     pairs = strips.view(*strips.shape[:3], -1, INPUTS // 2, 2)
     tiles = pairs.permute(0, 3, 1, 4, 2, 5).contiguous()  # (strips, D / 32, gates, 16, 16, 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,14 +65,6 @@ def bag(weights: Path, monkeypatch: pytest.MonkeyPatch) -> ModelFolder:
     """The one line and the one folder."""
     monkeypatch.setitem(ARCHITECTURES, "bag", Architecture(BagConfig, BagEncoder))
     return write_model(weights, "bag", architecture="bag")
-
-
-@pytest.fixture
-def threads() -> Iterator[int]:
-    """Puts back what a ``Compute`` changes for the whole process."""
-    before = torch.get_num_threads()
-    yield before
-    torch.set_num_threads(before)
 
 
 def expected_logits(weights: Path) -> list[float]:

@@ -146,20 +146,16 @@ def test_layers_compute_what_is_told(name: str, lengths: tuple[int, ...]) -> Non
 
 
 @pytest.mark.parametrize("name", ATTENDING)
-def test_what_follows_attention_is_run_in_parts(name: str) -> None:
+def test_what_follows_attention_is_run_in_parts(name: str, threads: int) -> None:
     torch.manual_seed(0)
     classifier = make(name)
     seen: list[int] = []
     layer = classifier.get_submodule("encoder.blocks.0.contract")
     layer.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        parted = logits(classifier, *batch((40,) * 30))
-        torch.set_num_threads(3)
-        whole = logits(classifier, *batch((40,) * 30))
-    finally:
-        torch.set_num_threads(before)
+    torch.set_num_threads(1)
+    parted = logits(classifier, *batch((40,) * 30))
+    torch.set_num_threads(3)
+    whole = logits(classifier, *batch((40,) * 30))
     tokens = usual(classifier.computed_tokens((40,) * 30))
     assert seen == [PART, PART, tokens - 2 * PART, tokens]
     torch.testing.assert_close(parted, whole, rtol=RTOL, atol=ATOL)

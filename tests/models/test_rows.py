@@ -51,24 +51,22 @@ def test_layer_by_rows_gives_what_it_gives(shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(by_rows(layer, inputs), layer(inputs))
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_parts_are_few_usual_numbers_and_give_what_the_whole_gives(threads: int) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_parts_are_few_usual_numbers_and_give_what_the_whole_gives(
+    count: int, threads: int
+) -> None:
     met = []
 
     def layers(one: Tensor, other: Tensor) -> Tensor:
         met.append(len(one))
         return one * 2 + other
 
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(threads)
-        for rows in sorted(USUAL):
-            one, other = torch.randn(rows, 3), torch.randn(rows, 3)
-            assert torch.equal(in_parts(layers, one, other), one * 2 + other)
-    finally:
-        torch.set_num_threads(before)
+    torch.set_num_threads(count)
+    for rows in sorted(USUAL):
+        one, other = torch.randn(rows, 3), torch.randn(rows, 3)
+        assert torch.equal(in_parts(layers, one, other), one * 2 + other)
     assert USUAL.issuperset(met)
-    assert max(met) == PART * threads
+    assert max(met) == PART * count
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 6), (2, 5, 6), (5, 6)])

@@ -7,7 +7,6 @@ import logging
 import math
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,23 +48,24 @@ def seed() -> None:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+def one_thread(threads: int) -> None:
     """Or a batch would be parted, and none be as large as it says."""
-    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(params=[Way.VECTORS, Way.TILES], ids=lambda way: way.name.lower())
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Each way that this processor has, as if it were the fastest."""
-    if steps.library() is None:
-        without("the library wasn't built: it takes a C compiler when Lockstep is installed")
+    need_library()
     if steps.way() < request.param:
         pytest.skip("this processor has no such products")
     monkeypatch.setattr(steps, "way", lambda: request.param)
     return request.param
+
+
+def need_library() -> None:
+    if steps.library() is None:
+        without("the library wasn't built: it takes a C compiler when Lockstep is installed")
 
 
 def rounded(module: Any) -> Any:
@@ -131,8 +131,8 @@ def test_threads_change_no_bit(kind: Any, cell: Any, backward: bool, way: Way) -
     packed = native(rounded(kind(E, 400, batch_first=True)))
     ragged = Ragged.of(*texts(tuple(40 + index % 50 for index in range(70))))
     alone = packed.native(ragged, backward=backward)
-    for threads in (2, 3, 4):  # 70 texts are worth nine
-        torch.set_num_threads(threads)
+    for count in (2, 3, 4):  # 70 texts are worth nine
+        torch.set_num_threads(count)
         for _ in range(3):  # so that they overlap
             assert torch.equal(packed.native(ragged, backward=backward), alone)
 
@@ -249,8 +249,7 @@ def test_without_the_library_torchs_calls_answer(
     if found == "broken":
         path.write_bytes(b"half a libr")
     elif found == "foreign":
-        if steps.library() is None:
-            without("the library wasn't built: it takes a C compiler when Lockstep is installed")
+        need_library()
         shutil.copy(steps.LIBRARY, path)
         monkeypatch.setattr(steps, "VERSION", steps.VERSION + 1)
     monkeypatch.setattr(steps, "LIBRARY", path)

@@ -142,7 +142,7 @@ def test_packed_model_answers_through_the_service(
 def test_fastest_number_of_threads_is_set(
     classifier: Classifier,
     monkeypatch: pytest.MonkeyPatch,
-    threads: None,
+    threads: int,
     seconds: dict[int, float],
     chosen: int,
 ) -> None:
@@ -167,7 +167,7 @@ def test_fastest_number_of_threads_is_set(
 def test_forwards_are_undivided_where_one_by_one_is_faster_than_side_by_side(
     classifier: Classifier,
     monkeypatch: pytest.MonkeyPatch,
-    threads: None,
+    threads: int,
     alone: float,
     beside: float,
     undivided: bool,
@@ -193,7 +193,7 @@ def test_forward_that_gains_by_no_core_more_is_not_tried(
 
 
 def test_threads_that_were_named_are_left(
-    weights: Path, monkeypatch: pytest.MonkeyPatch, threads: None
+    weights: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     write_model(weights)
     asked: list[int] = []

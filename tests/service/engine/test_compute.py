@@ -71,7 +71,7 @@ def test_worker_tells_what_it_chose(compute: Compute) -> None:
 
 @pytest.mark.parametrize(("workers", "share"), [(2, 2), (1, 4)])
 def test_worker_that_shares_its_cores_tries_whether_it_should(
-    weights: Path, monkeypatch: pytest.MonkeyPatch, threads: None, workers: int, share: int
+    weights: Path, monkeypatch: pytest.MonkeyPatch, threads: int, workers: int, share: int
 ) -> None:
     for name in ("lstm", "mingru"):
         write_model(weights, name, architecture=name)
@@ -91,7 +91,7 @@ def test_worker_that_shares_its_cores_tries_whether_it_should(
 
 
 def test_worker_that_follows_runs_what_another_chose(
-    compute: Compute, weights: Path, monkeypatch: pytest.MonkeyPatch, threads: None
+    compute: Compute, weights: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     def tried(*arguments: object) -> None:
         raise AssertionError("it was decided already")
@@ -122,7 +122,7 @@ def test_worker_that_follows_runs_what_another_chose(
     ("gains_by", "computing", "share"), [(4, 1, 4), (4, 2, 2), (3, 1, 3), (1, 2, 1), (4, 9, 1)]
 )
 def test_forward_uses_its_share_of_what_it_gains_by(
-    compute: Compute, gains_by: int, computing: int, share: int, threads: None
+    compute: Compute, gains_by: int, computing: int, share: int, threads: int
 ) -> None:
     compute.cores, compute.threads = 4, gains_by
     compute.share(computing)

@@ -66,7 +66,7 @@ def test_signal_ends_a_worker_that_is_loading_at_once() -> None:
 
 
 def test_worker_that_loads_beside_another_leaves_it_its_share(
-    compute: Compute, weights: Path, tmp_path: Path, threads: None
+    compute: Compute, weights: Path, tmp_path: Path, threads: int
 ) -> None:
     sockets = tmp_path / "run"
     sockets.mkdir()
