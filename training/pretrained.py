@@ -23,7 +23,7 @@ from safetensors.torch import load, load_file
 from torch import Tensor
 
 from models import folder as folders
-from models import tokenizer
+from models import tokenizer, word_pieces
 from models.base import Classifier
 from models.checkpoint import save_tensors
 from models.errors import CheckpointError, InputError
@@ -80,7 +80,7 @@ def write_wordpiece(wordpiece: Path, words: Tensor) -> None:
     description |= {"truncation": None, "padding": None}
     description["normalizer"] = {
         "type": "Sequence",
-        "normalizers": [tokenizer.HTML_BREAK, description["normalizer"]],
+        "normalizers": [word_pieces.HTML_BREAK, description["normalizer"]],
     }
     text = json.dumps(description, ensure_ascii=False, separators=(",", ":"))
     (wordpiece / tokenizer.FILE_NAME).write_text(text + "\n", encoding="utf-8")

@@ -24,11 +24,20 @@ BELOW = ("exception", "stack")  # fields of several lines
 _BEYOND = re.compile(r"[^\x00-\x7e]")  # JSON itself has escaped the control characters before these
 _BARE = re.compile(r"[^\s\"'=]+")  # a value that needs no quotes
 _encoder = msgspec.json.Encoder(enc_hook=str)
+_pid = os.getpid()  # once: it takes a system call to say it
+
+
+def _learn_pid() -> None:
+    global _pid
+    _pid = os.getpid()
+
+
+os.register_at_fork(after_in_child=_learn_pid)
 
 
 def head(level: str, logger: str, seconds: float) -> dict[str, Any]:
     """What every line begins with; ``seconds`` are those of ``time.time``."""
-    return {"time": rfc3339(seconds), "level": level, "logger": logger, "pid": os.getpid()}
+    return {"time": rfc3339(seconds), "level": level, "logger": logger, "pid": _pid}
 
 
 def rfc3339(seconds: float) -> str:

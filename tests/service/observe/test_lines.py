@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 from typing import Any
 
@@ -22,6 +23,18 @@ ANY_TEXT = st.text() | st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl",
 def test_time_is_utc_to_the_millisecond() -> None:
     assert rfc3339(0) == "1970-01-01T00:00:00.000Z"
     assert rfc3339(1_700_000_000.1239) == "2023-11-14T22:13:20.123Z"
+
+
+def test_line_names_the_process_that_wrote_it() -> None:
+    reader, writer = os.pipe()
+    if not (child := os.fork()):
+        os.write(writer, str(head("info", "lockstep.test", 0)["pid"]).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        assert int(pipe.read()) == child
+    assert head("info", "lockstep.test", 0)["pid"] == os.getpid()
 
 
 def test_json_line_holds_its_fields_in_order() -> None:

@@ -1,0 +1,90 @@
+"""Pieces of words that were read before: most of a text's are, so most is looked up. No torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import chain
+
+import tokenizers
+
+HTML_BREAK = {"type": "Replace", "pattern": {"Regex": r"<br\s*/?>"}, "content": " "}
+CLEANING = {
+    "type": "Sequence",
+    "normalizers": [
+        HTML_BREAK,
+        {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": None,
+            "lowercase": True,
+        },
+    ],
+}
+WORDS = {"type": "BertPreTokenizer"}
+MOST_WORDS = 1 << 15  # that are remembered: some 8 MB
+LONGEST_WORD = 24  # in characters: a longer one is hardly seen again
+
+_PLAIN = re.compile(r"[\t\n\r\x20-\x7e]*")
+_BREAK = re.compile(HTML_BREAK["pattern"]["Regex"])  # type: ignore[index]
+_WORD = re.compile(r"[a-z0-9]+|[^a-z0-9\s]")  # as BertPreTokenizer parts plain text in lower case
+
+
+class WordPieces:
+    """The ids of plain texts, word by word.
+
+    Plain is ASCII without control characters, as most texts are; cleaning them leaves the lower
+    case. How a word is cut depends on that word alone, so the library is asked once for each: a
+    fifth of the time that asking for each text takes. The interpreter's lock is kept meanwhile.
+
+    Args:
+        tokenizer: the library's, that takes texts as they are.
+    """
+
+    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[str, tuple[int, ...]] = {}
+
+    @classmethod
+    def of(cls, tokenizer: tokenizers.Tokenizer) -> WordPieces | None:
+        """Those of a tokenizer; None where it cleans or parts texts otherwise than here."""
+        description = json.loads(tokenizer.to_str())
+        ours = description["normalizer"] == CLEANING and description["pre_tokenizer"] == WORDS
+        if not ours or not all(token["special"] for token in description["added_tokens"]):
+            return None
+        uncleaned = tokenizers.Tokenizer.from_str(json.dumps(description | {"normalizer": None}))
+        uncleaned.encode_special_tokens = True
+        return cls(uncleaned)
+
+    @staticmethod
+    def is_plain(text: str) -> bool:
+        """Whether ``ids`` may be asked for it."""
+        return _PLAIN.fullmatch(text) is not None
+
+    def ids(self, text: str) -> list[int]:
+        """Token ids of a plain text, special tokens left out."""
+        if "<" in text:
+            text = _BREAK.sub(" ", text)
+        words = _WORD.findall(text.lower())
+        try:
+            pieces = list(map(self._known.__getitem__, words))
+        except KeyError:
+            pieces = self._learn(words)
+        return list(chain.from_iterable(pieces))
+
+    def _learn(self, words: Sequence[str]) -> list[tuple[int, ...]]:
+        """Pieces of each word; the library is asked for those that are new, all at once."""
+        known = self._known  # whatever another thread does: what is in it stays in it
+        new = list(dict.fromkeys(word for word in words if word not in known))
+        encoding = self._tokenizer.encode(" ".join(new), add_special_tokens=False)
+        cuts: dict[int | None, list[int]] = {number: [] for number in range(len(new))}
+        for token_id, number in zip(encoding.ids, encoding.word_ids, strict=True):
+            cuts[number].append(token_id)
+        learnt = {word: tuple(cuts[number]) for number, word in enumerate(new)}
+        pieces = [learnt.get(word) or known[word] for word in words]
+        if len(known) + len(learnt) > MOST_WORDS:
+            known = self._known = {}  # what is used is soon there again
+        known.update((word, cut) for word, cut in learnt.items() if len(word) <= LONGEST_WORD)
+        return pieces
