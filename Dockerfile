@@ -13,7 +13,7 @@ ARG TORCH_INDEX=
 ENV PATH=/opt/lockstep/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 # What rarely changes goes first, so that new code installs nothing again. The steps are the
-# Makefile's. The compiler is for models/steps.c, and stays behind.
+# Makefile's. The compiler is for models/csrc, and stays behind.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends gcc libc6-dev \
@@ -39,7 +39,7 @@ COPY service service
 COPY training training
 COPY web web
 RUN pip install --no-compile --no-deps --no-build-isolation --editable . \
- && python -c "from models import steps; assert steps.library(), 'models/steps.c was not built'" \
+ && python -c "from models import native; assert native.library(), 'models/csrc was not built'" \
  && pip uninstall --yes setuptools pip \
  && python -m compileall -q --invalidation-mode unchecked-hash /app /opt/lockstep/lib/python3*/site-packages/__editable__*.py
 

@@ -90,7 +90,7 @@ lock:  ## pin anew everything that serving, training and testing bring in
 	@PYTHON='$(PYTHON)' TORCH='$(TORCH)' TORCH_INDEX='$(TORCH_INDEX)' PINS='$(PINS)' scripts/lock
 
 clean:  ## remove .venv and every cache; checkpoints in .work and weights/ stay
-	rm -rf $(VENV) .containers build models/_steps.* *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .containers build models/_*.so *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One file a finished install: a newer pyproject.toml or lock installs again, anything else doesn't.
@@ -105,8 +105,8 @@ $(VENV)/.torch: $(VENV)/.python $(PINS)
 	$(INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX) )--no-deps $(TORCH)
 	@touch $@
 
-$(VENV)/.serve: $(VENV)/.torch pyproject.toml models/steps.c
-	@rm -f models/_steps.*  # or an old one would stay where no compiler makes another
+$(VENV)/.serve: $(VENV)/.torch pyproject.toml $(wildcard models/csrc/*)
+	@rm -f models/_*.so  # or an old one would stay where no compiler makes another
 	$(INSTALL) --constraint $(PINS) --editable .
 	@touch $@
 

@@ -18,7 +18,6 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from models.arrangement import arrange
 from models.embedding import FrozenEmbedding
 from models.errors import InputError
 from models.packed import Packable
@@ -55,7 +54,7 @@ class Encoder(nn.Module, ABC):
     Subclasses set ``output_size`` (D) in their constructor. ``schedules`` names the orders in which
     the same weights can be run; an architecture with only one leaves it empty. ``reach`` tells what
     ``stride`` is. ``exact_up_to`` are the tokens up to which padding costs more than a new length.
-    ``share_rows`` lets a batch be laid out with hardly any padding (``layout.py``).
+    ``share_rows`` lets a batch be laid out with hardly any padding (``attending.py``).
     """
 
     schedules: ClassVar[tuple[Schedule, ...]] = ()
@@ -89,14 +88,11 @@ class Encoder(nn.Module, ABC):
     @property
     def pads(self) -> bool:
         """Whether on a CPU each text of a batch costs what the longest one does."""
-        return not self.share_rows
+        return True
 
     def computed_tokens(self, lengths: Sequence[int], T: int) -> int:
         """Tokens that a forward on a CPU computes for texts of these lengths, in a batch (B, T)."""
-        blocks = arrange(tuple(lengths), T) if self.share_rows else None
-        if blocks is None:
-            return T * len(lengths)
-        return sum(block.length * len(block.rows) for block in blocks)
+        return T * len(lengths)
 
     def path(self, distance: int) -> int | None:
         """Fewest steps until the state at a word has read one ``distance`` away; None: never."""

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from models.attention import UNMASKED
-from models.base import ClassifierConfig, Encoder, Schedule
+from models.attending import AttendingEncoder
+from models.base import ClassifierConfig, Schedule
 from models.layout import Layout
+from models.norm import LayerNorm
 from models.packed import Linear
 
 
@@ -54,10 +54,10 @@ class MiniLMBlock(nn.Module):
         self.num_heads = config.num_heads
         self.query_key_value = Linear(D, 3 * D)
         self.attention_output = Linear(D, D)
-        self.attention_norm = nn.LayerNorm(D, eps=config.layer_norm_eps)
+        self.attention_norm = LayerNorm(D, eps=config.layer_norm_eps)
         self.expand = Linear(D, config.d_ff)
         self.contract = Linear(config.d_ff, D)
-        self.feed_forward_norm = nn.LayerNorm(D, eps=config.layer_norm_eps)
+        self.feed_forward_norm = LayerNorm(D, eps=config.layer_norm_eps)
 
     def forward(
         self, hidden_states: Tensor, layout: Layout, biases: Sequence[Tensor | None]
@@ -67,28 +67,25 @@ class MiniLMBlock(nn.Module):
         Args:
             hidden_states: as ``layout`` gathers them.
             layout: of the batch.
-            biases: of its blocks, as attention takes them.
+            biases: of its parts, as attention takes them.
         """
         D = hidden_states.shape[-1]
         projected = self.query_key_value(hidden_states)  # (…, 3·D)
         projected = projected.view(-1, 3, self.num_heads, D // self.num_heads)
-        query, key, value = projected.unbind(1)  # each (N, nh, hs)
-        attended = layout.attend(query, key, value, biases)  # (N, D)
+        attended = layout.attend(projected, biases)  # (N, 3, nh, hs) -> (N, D)
         return layout.by_token(self.feed_forward, hidden_states, attended.view_as(hidden_states))
 
     def feed_forward(self, hidden_states: Tensor, attended: Tensor) -> Tensor:
         """All after attention, each (…, D) -> (…, D)."""
-        hidden_states = self.attention_norm(hidden_states + self.attention_output(attended))
+        attended = self.attention_output(attended)
+        _, hidden_states = self.attention_norm.of_sum(hidden_states, attended)
         fed_forward = self.contract(self.expand.gelu(hidden_states))  # (…, F) -> (…, D)
-        normed: Tensor = self.feed_forward_norm(hidden_states + fed_forward)
+        _, normed = self.feed_forward_norm.of_sum(hidden_states, fed_forward)
         return normed
 
 
-class MiniLMEncoder(Encoder):
+class MiniLMEncoder(AttendingEncoder):
     """(B, T, E) -> (B, T, D) with D = E."""
-
-    exact_up_to: ClassVar[int] = UNMASKED
-    share_rows = True
 
     def __init__(self, config: MiniLMConfig) -> None:
         super().__init__()
@@ -99,14 +96,14 @@ class MiniLMEncoder(Encoder):
         self.config = config
         self.output_size = config.input_size
         self.positions = nn.Embedding(config.max_length, config.input_size)
-        self.embedding_norm = nn.LayerNorm(config.input_size, eps=config.layer_norm_eps)
+        self.embedding_norm = LayerNorm(config.input_size, eps=config.layer_norm_eps)
         self.blocks = nn.ModuleList(MiniLMBlock(config) for _ in range(config.num_layers))
 
     def forward(
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
     ) -> Tensor:
         T = embeddings.shape[1]
-        layout = Layout.of(attention_mask, share=self.share_rows)
+        layout = self.lay_out(attention_mask)
         hidden_states = layout.gather(embeddings + self.positions.weight[:T])
         hidden_states = self.embedding_norm(hidden_states)
         biases = self.biases(layout, hidden_states.dtype)
@@ -115,7 +112,7 @@ class MiniLMEncoder(Encoder):
         return layout.spread(hidden_states)
 
     def biases(self, layout: Layout, dtype: torch.dtype) -> Sequence[Tensor | None]:
-        """What attention is told of each block beside its states, in their ``dtype``: its mask."""
+        """What attention is told of each part beside its states, in their ``dtype``: its mask."""
         return layout.biases(dtype)
 
     def flops(self, length: int) -> int:
@@ -123,8 +120,10 @@ class MiniLMEncoder(Encoder):
         products = layers * (4 * D * D + 2 * D * self.config.d_ff)
         return 2 * length * products + layers * 4 * length * length * D
 
-    def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
+    @property
+    def num_layers(self) -> int:
         return self.config.num_layers
 
-    def reach(self) -> tuple[int | None, ...]:
-        return (None,)
+    @property
+    def head_size(self) -> int:
+        return self.config.input_size // self.config.num_heads

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from models.layout import Layout
 from models.minilm import MiniLMConfig, MiniLMEncoder
+from models.shared_rows import SharedRows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +49,7 @@ class MPNetEncoder(MiniLMEncoder):
     The table of distances stays as it was pretrained, as the words do.
     """
 
+    plain_scores = False
     config: MPNetConfig
 
     def __init__(self, config: MPNetConfig) -> None:
@@ -56,11 +58,12 @@ class MPNetEncoder(MiniLMEncoder):
         self.distances.requires_grad_(False)
 
     def biases(self, layout: Layout, dtype: torch.dtype) -> list[Tensor | None]:
+        assert isinstance(layout, SharedRows), "as scores aren't plain"
         biases: list[Tensor | None] = []
-        for rows in layout.blocks:
-            bias = self.by_distance(rows.shape[1]).to(dtype)  # (1, nh, L, L)
-            if rows.mask is not None:
-                bias = bias.masked_fill(~rows.mask, torch.finfo(dtype).min)  # (R, nh, L, L)
+        for part in layout.parts:
+            bias = self.by_distance(part.shape[1]).to(dtype)  # (1, nh, L, L)
+            if part.mask is not None:
+                bias = bias.masked_fill(~part.mask, torch.finfo(dtype).min)  # (R, nh, L, L)
             biases.append(bias)
         return biases
 

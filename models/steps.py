@@ -1,34 +1,28 @@
-"""A recurrence's steps in one native call, where this processor multiplies bfloat16.
+"""A recurrence's steps in one native call (``native.py``), where there is one.
 
 A step of a small model is a product of a few rows and a megabyte of weights, then its gates. torch
 has no call for it that is fast on a CPU: oneDNN's LSTM reads W beside U at each step, more than one
-core's cache holds; ``nn.GRU`` and ``nn.RNN`` are a product and some operations a step. ``steps.c``
-computes all texts' steps of a layer with U in the cache, gates in the same pass and nothing for
-texts that have ended. It is built when Lockstep is installed, if there is a C compiler; without it,
-as on other processors, torch's calls are used.
+core's cache holds; ``nn.GRU`` and ``nn.RNN`` are a product and some operations a step.
+``csrc/steps.c`` computes all texts' steps of a layer with U in the cache, gates in the same pass
+and nothing for texts that have ended.
 """
 
 from __future__ import annotations
 
 import ctypes
-import logging
-import sysconfig
 from enum import IntEnum
-from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-logger = logging.getLogger("lockstep.steps")
+from models import native
+from models.native import Way
 
-LIBRARY = Path(__file__).with_name(f"_steps{sysconfig.get_config_var('EXT_SUFFIX')}")
 LANES = 16  # units computed at once
 INPUTS = 32  # of the state before, in a tile of weights
 SPARE = 16  # rows of a tile that may be read past the last
-VERSION = 1  # of what this and the library must both know
 
 
 class Cell(IntEnum):
@@ -42,14 +36,6 @@ class Cell(IntEnum):
     def gates(self) -> int:
         """Products with the state before, each as wide as the state."""
         return (1, 3, 4)[self]
-
-
-class Way(IntEnum):
-    """How the library multiplies; the number is its own."""
-
-    NONE = 0
-    VECTORS = 1  # AVX512-BF16
-    TILES = 2  # AMX
 
 
 class Weights(NamedTuple):
@@ -68,48 +54,9 @@ class Weights(NamedTuple):
     bias: Tensor | None = None
 
 
-class _Layer(ctypes.Structure):
-    """``struct layer`` of steps.c."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("driven", "weights", "bias", "rows", "memory")),
-        ("states", ctypes.c_void_p),
-        *((name, ctypes.c_int32) for name in ("length", "width", "cell", "way")),
-        *((name, ctypes.c_int32) for name in ("backward", "threads")),
-    ]
-
-
-@cache
-def library() -> ctypes.CDLL | None:
-    """The library, or None where it wasn't built, can't be loaded, or was for another version."""
-    if not LIBRARY.exists():
-        logger.info("no native steps: there was no C compiler when Lockstep was installed")
-        return None
-    try:
-        built = ctypes.CDLL(str(LIBRARY))
-        abi = built.lockstep_abi()
-    except (OSError, AttributeError) as error:
-        logger.warning("no native steps, `make setup` builds them: %s", error)
-        return None
-    if abi != VERSION << 16 | ctypes.sizeof(_Layer):
-        logger.warning("no native steps, `make setup` builds them: those there are older or newer")
-        return None
-    return built
-
-
-@cache
-def way() -> Way:
-    """The fastest that there is here. Asks the system for the processor's matrix tiles."""
-    built = library()
-    found = Way(built.lockstep_way()) if built else Way.NONE
-    if found is not Way.NONE:
-        logger.info("recurrences' steps are native, by the processor's %s", found.name.lower())
-    return found
-
-
 def can_run(width: int, dtype: torch.dtype) -> bool:
     """Whether states of so many units, in ``dtype``, can be computed here."""
-    return width % LANES == 0 and dtype == torch.bfloat16 and way() is not Way.NONE
+    return width % LANES == 0 and dtype == torch.bfloat16 and native.way() is not Way.NONE
 
 
 def lay_out(cell: Cell, U: Tensor, bias: Tensor | None = None) -> Weights:
@@ -139,12 +86,12 @@ def run_layer(driven: Tensor, rows: Tensor, weights: Weights, *, backward: bool 
         weights: of the layer; ``can_run`` its width.
         backward: from each text's last token to its first.
     """
-    built = library()
+    built = native.library()
     assert built is not None, "it can't run without the library"
     driven = driven.contiguous()
     states = driven.new_zeros(len(driven) + SPARE, weights.width)
     memory = driven.new_empty(int(rows[0]), weights.width, dtype=torch.float32)
-    layer = _Layer(
+    layer = native.Layer(
         driven=driven.data_ptr(),
         weights=weights.tiles.data_ptr(),
         bias=None if weights.bias is None else weights.bias.data_ptr(),
@@ -154,7 +101,7 @@ def run_layer(driven: Tensor, rows: Tensor, weights: Weights, *, backward: bool 
         length=len(rows),
         width=weights.width,
         cell=weights.cell,
-        way=way(),
+        way=native.way(),
         backward=backward,
         threads=torch.get_num_threads(),
     )

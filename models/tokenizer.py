@@ -12,7 +12,7 @@ from models.errors import CheckpointError, TextError
 from models.word_pieces import WordPieces
 
 FILE_NAME = "tokenizer.json"
-# Texts of so many characters, all together, are looked up word by word, in less than a millisecond;
+# Texts of so many characters, all together, are looked up word by word, in a millisecond or two;
 # longer ones are the library's, which lets the interpreter's lock go meanwhile.
 BY_WORD_CHARACTERS = 16_000
 

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from models.attention import UNMASKED
-from models.base import ClassifierConfig, Encoder, Schedule
+from models.attending import AttendingEncoder
+from models.base import ClassifierConfig, Schedule
 from models.layout import Layout
+from models.norm import LayerNorm
 from models.packed import Linear
+from models.rotation import angles
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,10 +51,10 @@ class TransformerBlock(nn.Module):
         super().__init__()
         D = config.d_model
         self.num_heads = config.num_heads
-        self.attention_norm = nn.LayerNorm(D)
+        self.attention_norm = LayerNorm(D)
         self.query_key_value = Linear(D, 3 * D)
         self.attention_output = Linear(D, D)
-        self.feed_forward_norm = nn.LayerNorm(D)
+        self.feed_forward_norm = LayerNorm(D)
         self.expand = Linear(D, config.d_ff)
         self.contract = Linear(config.d_ff, D)
 
@@ -63,36 +63,32 @@ class TransformerBlock(nn.Module):
         hidden_states: Tensor,
         layout: Layout,
         biases: Sequence[Tensor | None],
-        rotation: tuple[Tensor, Tensor],
+        rotation: Tensor,
     ) -> Tensor:
         """(B, T, D) -> (B, T, D), or (N, D) -> (N, D) where ``layout`` is flat.
 
         Args:
             hidden_states: as ``layout`` gathers them.
             layout: of the batch.
-            biases: of its blocks, as attention takes them.
-            rotation: of each place, as ``rotations`` has it.
+            biases: of its parts, as attention takes them.
+            rotation: of its positions, likewise.
         """
         D = hidden_states.shape[-1]
         projected = self.query_key_value(self.attention_norm(hidden_states))  # (…, 3·D)
         projected = projected.view(-1, 3, self.num_heads, D // self.num_heads)  # (N, 3, nh, hs)
-        query, key = rotate(projected[:, :2], *rotation).unbind(1)  # each (N, nh, hs)
-        attended = layout.attend(query, key, projected[:, 2], biases)  # (N, D)
+        attended = layout.attend(projected, biases, rotation)  # (N, D)
         return layout.by_token(self.feed_forward, hidden_states, attended.view_as(hidden_states))
 
     def feed_forward(self, hidden_states: Tensor, attended: Tensor) -> Tensor:
         """All after attention, each (…, D) -> (…, D)."""
-        hidden_states = hidden_states + self.attention_output(attended)
-        expanded = self.expand.gelu(self.feed_forward_norm(hidden_states))  # (…, F)
-        added: Tensor = hidden_states + self.contract(expanded)  # (…, F) -> (…, D)
-        return added
+        attended = self.attention_output(attended)
+        hidden_states, normed = self.feed_forward_norm.of_sum(hidden_states, attended)
+        added: Tensor = self.contract(self.expand.gelu(normed))  # (…, F) -> (…, D)
+        return hidden_states + added
 
 
-class TransformerEncoder(Encoder):
+class TransformerEncoder(AttendingEncoder):
     """(B, T, E) -> (B, T, D) through ``num_layers`` blocks."""
-
-    exact_up_to: ClassVar[int] = UNMASKED
-    share_rows = True
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -104,7 +100,7 @@ class TransformerEncoder(Encoder):
         self.output_size = config.d_model
         self.project = Linear(config.input_size, config.d_model)
         self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.num_layers))
-        self.norm = nn.LayerNorm(config.d_model)
+        self.norm = LayerNorm(config.d_model)
         self.initialize()
 
     def initialize(self) -> None:
@@ -120,12 +116,12 @@ class TransformerEncoder(Encoder):
     def forward(
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
     ) -> Tensor:
-        layout = Layout.of(attention_mask, share=self.share_rows)
+        layout = self.lay_out(attention_mask)
         hidden_states = self.project(layout.gather(embeddings))  # (B, T, E) -> (…, D)
-        biases = layout.biases(hidden_states.dtype)
-        head_size = self.config.d_model // self.config.num_heads
-        cosines, sines = rotations(embeddings.shape[1], head_size, hidden_states)
-        rotation = layout.by_place(cosines), layout.by_place(sines)
+        dtype = hidden_states.dtype
+        biases = layout.biases(dtype)
+        turned = angles(embeddings.shape[1], self.head_size, embeddings.device)
+        rotation = layout.rotation(turned, dtype)
         for block in self.blocks:
             hidden_states = block(hidden_states, layout, biases, rotation)
         normed: Tensor = self.norm(layout.spread(hidden_states))
@@ -136,26 +132,10 @@ class TransformerEncoder(Encoder):
         products = self.config.input_size * D + layers * (4 * D * D + 2 * D * self.config.d_ff)
         return 2 * length * products + layers * 4 * length * length * D
 
-    def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
+    @property
+    def num_layers(self) -> int:
         return self.config.num_layers
 
-    def reach(self) -> tuple[int | None, ...]:
-        return (None,)
-
-
-def rotations(length: int, head_size: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the angle t·10000^(-2i/hs), (T, 1, 1, hs), in the dtype of ``like``.
-
-    The angles are made in float32: bfloat16 can't tell position 511 from 512.
-    """
-    exponents = torch.arange(0, head_size, 2, dtype=torch.float32, device=like.device) / head_size
-    positions = torch.arange(length, dtype=torch.float32, device=like.device)
-    angles = torch.outer(positions, 10_000.0**-exponents)  # (T, hs / 2)
-    angles = torch.cat((angles, angles), dim=-1)[:, None, None, :]  # (T, 1, 1, hs)
-    return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
-
-
-def rotate(vectors: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Turns each pair (x_i, x_{i + hs/2}) of (N, 2, nh, hs) by its position's angle."""
-    first, second = vectors.chunk(2, dim=-1)
-    return vectors * cosines + torch.cat((-second, first), dim=-1) * sines
+    @property
+    def head_size(self) -> int:
+        return self.config.d_model // self.config.num_heads

@@ -24,7 +24,12 @@ CLEANING = {
     ],
 }
 WORDS = {"type": "BertPreTokenizer"}
-MOST_WORDS = 1 << 15  # that are remembered: some 8 MB
+AROUND = [  # of the text's own, A
+    {"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+    {"Sequence": {"id": "A", "type_id": 0}},
+    {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
+]
+MOST_WORDS = 1 << 15  # that are remembered: 8 MB of English, 30 of what somebody made up
 LONGEST_WORD = 24  # in characters: a longer one is hardly seen again
 
 _PLAIN = re.compile(r"[\t\n\r\x20-\x7e]*")
@@ -37,7 +42,8 @@ class WordPieces:
 
     Plain is ASCII without control characters, as most texts are; cleaning them leaves the lower
     case. How a word is cut depends on that word alone, so the library is asked once for each: a
-    fifth of the time that asking for each text takes. The interpreter's lock is kept meanwhile.
+    fifth of the time that asking for each text takes. It lets the interpreter's lock go meanwhile;
+    looking up keeps it.
 
     Args:
         tokenizer: the library's, that takes texts as they are.
@@ -49,10 +55,17 @@ class WordPieces:
 
     @classmethod
     def of(cls, tokenizer: tokenizers.Tokenizer) -> WordPieces | None:
-        """Those of a tokenizer; None where it cleans or parts texts otherwise than here."""
+        """Those of a tokenizer; None where it doesn't do to texts exactly what is done here."""
         description = json.loads(tokenizer.to_str())
-        ours = description["normalizer"] == CLEANING and description["pre_tokenizer"] == WORDS
-        if not ours or not all(token["special"] for token in description["added_tokens"]):
+        ours = (
+            description["normalizer"] == CLEANING
+            and description["pre_tokenizer"] == WORDS
+            and (description["post_processor"] or {}).get("single") == AROUND
+            and description["truncation"] is None
+            and description["padding"] is None
+            and all(token["special"] for token in description["added_tokens"])
+        )
+        if not ours:
             return None
         uncleaned = tokenizers.Tokenizer.from_str(json.dumps(description | {"normalizer": None}))
         uncleaned.encode_special_tokens = True
@@ -78,7 +91,7 @@ class WordPieces:
         """Pieces of each word; the library is asked for those that are new, all at once."""
         known = self._known  # whatever another thread does: what is in it stays in it
         new = list(dict.fromkeys(word for word in words if word not in known))
-        encoding = self._tokenizer.encode(" ".join(new), add_special_tokens=False)
+        (encoding,) = self._tokenizer.encode_batch([" ".join(new)], add_special_tokens=False)
         cuts: dict[int | None, list[int]] = {number: [] for number in range(len(new))}
         for token_id, number in zip(encoding.ids, encoding.word_ids, strict=True):
             cuts[number].append(token_id)

@@ -20,7 +20,7 @@ Key = tuple[str, str | None]  # a model and a schedule
 class ForwardCost:
     """Seconds of a forward over texts padded to T, n of them: ``start + step·T + n·row(T)``.
 
-    Where texts are computed at their own lengths (``models/layout.py``, ``models/steps.py``),
+    Where texts are computed at their own lengths (``models/layout.py``, ``models/ragged.py``),
     padding costs nothing and each adds its own ``row(length)``.
 
     Attributes:

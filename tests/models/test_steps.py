@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import logging
 import math
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import recurrence, steps
+from models import native, recurrence, steps
 from models.base import Classifier
 from models.embedding import FrozenEmbedding
+from models.native import Way
 from models.ragged import Ragged
 from models.registry import ARCHITECTURES, build
-from models.steps import Cell, Way
-from tests.launch import without
+from models.steps import Cell
+from tests.models.native import need_library
 from tests.models.test_recurrences import elman, gru, layer_weights, lstm, walk
 
 KINDS: list[tuple[Any, Any]] = [
@@ -57,15 +55,10 @@ def one_thread(threads: int) -> None:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Each way that this processor has, as if it were the fastest."""
     need_library()
-    if steps.way() < request.param:
+    if native.way() < request.param:
         pytest.skip("this processor has no such products")
-    monkeypatch.setattr(steps, "way", lambda: request.param)
+    monkeypatch.setattr(native, "way", lambda: request.param)
     return request.param
-
-
-def need_library() -> None:
-    if steps.library() is None:
-        without("the library wasn't built: it takes a C compiler when Lockstep is installed")
 
 
 def rounded(module: Any) -> Any:
@@ -82,7 +75,7 @@ def texts(lengths: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return embeddings, torch.arange(max(lengths) + 2) < torch.tensor(lengths).unsqueeze(1)
 
 
-def native(module: Any) -> Any:
+def packed_of(module: Any) -> Any:
     packed = copy.deepcopy(module).bfloat16()
     packed.pack()
     assert packed.is_native
@@ -97,7 +90,7 @@ def test_states_are_those_of_the_formulas(
 ) -> None:
     module = rounded(kind(E, D, 2, batch_first=True))
     embeddings, mask = texts(lengths)
-    states = native(module).read(embeddings, mask).float()
+    states = packed_of(module).read(embeddings, mask).float()
     assert states.shape == (*mask.shape, D)
     for row, length in enumerate(lengths):
         expected = embeddings[row, :length].double().numpy()
@@ -116,7 +109,7 @@ def test_backward_starts_at_each_texts_last_token(
     module = rounded(kind(E, D, batch_first=True))
     embeddings, mask = texts(lengths)
     ragged = Ragged.of(embeddings, mask)
-    tokens = native(module).native(ragged, backward=True)
+    tokens = packed_of(module).native(ragged, backward=True)
     states = ragged.with_tokens(tokens).padded().float()
     for row, length in enumerate(lengths):
         inputs = embeddings[row, :length].double().numpy()
@@ -128,7 +121,7 @@ def test_backward_starts_at_each_texts_last_token(
 @pytest.mark.parametrize(("kind", "cell"), KINDS)
 @torch.inference_mode()
 def test_threads_change_no_bit(kind: Any, cell: Any, backward: bool, way: Way) -> None:
-    packed = native(rounded(kind(E, 400, batch_first=True)))
+    packed = packed_of(rounded(kind(E, 400, batch_first=True)))
     ragged = Ragged.of(*texts(tuple(40 + index % 50 for index in range(70))))
     alone = packed.native(ragged, backward=backward)
     for count in (2, 3, 4):  # 70 texts are worth nine
@@ -139,7 +132,7 @@ def test_threads_change_no_bit(kind: Any, cell: Any, backward: bool, way: Way) -
 
 @torch.inference_mode()
 def test_fewer_texts_than_threads_start_no_thread_anew(way: Way) -> None:
-    packed = native(rounded(recurrence.LSTM(E, D, batch_first=True)))
+    packed = packed_of(rounded(recurrence.LSTM(E, D, batch_first=True)))
     torch.set_num_threads(4)
     batches = [texts((5,) * count) for count in (8, 16, 24, 32)]
     for batch in batches:
@@ -154,7 +147,7 @@ def test_fewer_texts_than_threads_start_no_thread_anew(way: Way) -> None:
 @pytest.mark.parametrize(("kind", "cell"), KINDS)
 @torch.inference_mode()
 def test_no_text_changes_another_by_a_bit(kind: Any, cell: Any, way: Way) -> None:
-    packed = native(rounded(kind(E, D, batch_first=True)))
+    packed = packed_of(rounded(kind(E, D, batch_first=True)))
     embeddings, mask = texts((9, 30, 4, 30, 17))
     other = embeddings.clone()
     other[1] = torch.randn(other[1].shape).bfloat16()
@@ -178,7 +171,7 @@ def test_a_memory_lasts_as_long_as_its_gate_says(way: Way) -> None:
     T = 2000
     embeddings = torch.zeros(1, T, E).bfloat16()
     embeddings[0, 0, 0] = 1.0
-    states = native(module).read(embeddings, torch.ones(1, T, dtype=torch.bool))[0, -1].float()
+    states = packed_of(module).read(embeddings, torch.ones(1, T, dtype=torch.bool))[0, -1].float()
     expected = module(embeddings.float())[0][0, -1]
     torch.testing.assert_close(states, expected, rtol=0.006, atol=0)
 
@@ -237,40 +230,12 @@ def test_other_widths_and_formats_stay_with_torch(width: int, dtype: torch.dtype
     module.read(torch.randn(2, 3, E).to(dtype), torch.ones(2, 3, dtype=torch.bool))
 
 
-@pytest.mark.parametrize("found", ["none", "broken", "foreign"])
 @torch.inference_mode()
-def test_without_the_library_torchs_calls_answer(
-    found: str,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    path = tmp_path / steps.LIBRARY.name
-    if found == "broken":
-        path.write_bytes(b"half a libr")
-    elif found == "foreign":
-        need_library()
-        shutil.copy(steps.LIBRARY, path)
-        monkeypatch.setattr(steps, "VERSION", steps.VERSION + 1)
-    monkeypatch.setattr(steps, "LIBRARY", path)
-    for cached in (steps.library, steps.way):
-        monkeypatch.setattr(steps, cached.__name__, cached.__wrapped__)
-    with caplog.at_level(logging.INFO):
-        assert steps.way() is Way.NONE
-    assert "no native steps" in caplog.text
+def test_without_the_library_torchs_calls_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "way", lambda: Way.NONE)
     module = recurrence.LSTM(E, D, batch_first=True).bfloat16()
     embeddings, mask = texts((4, 6))
     expected = module(embeddings)[0]
     module.pack()
     assert not module.is_native
     torch.testing.assert_close(module.read(embeddings, mask), expected, rtol=0, atol=CLOSE)
-
-
-def test_source_compiles_without_a_warning(tmp_path: Path) -> None:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        without("cc isn't installed")
-    source = Path(steps.__file__).with_suffix(".c")
-    strict = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fopenmp"]
-    files = [str(source), "-o", str(tmp_path / "steps.so")]
-    subprocess.run([compiler, *strict, "-O3", "-fPIC", "-shared", *files], check=True)

@@ -140,6 +140,16 @@ def test_other_words_than_ours_are_the_librarys(tokenizer: Tokenizer) -> None:
     assert ids(Tokenizer(added), "x-ray")[1:-1] == [30522]
 
 
+def test_tokenizer_that_cuts_or_pads_is_the_librarys() -> None:
+    cutting, padding, bare = the_librarys(), the_librarys(), the_librarys()
+    cutting.enable_truncation(4)
+    padding.enable_padding(length=9)
+    bare.post_processor = tokenizers.processors.TemplateProcessing(single="$A", pair="$A $B")
+    assert len(ids(Tokenizer(cutting), "a good long film")) == 4
+    assert len(ids(Tokenizer(padding), "a film")) == 9
+    assert ids(Tokenizer(bare), "a good film") == [1037, 2204, 2143]
+
+
 def the_librarys() -> tokenizers.Tokenizer:
     return tokenizers.Tokenizer.from_file(str(WEIGHTS / "wordpiece" / "tokenizer.json"))
 

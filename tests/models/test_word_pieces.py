@@ -20,9 +20,9 @@ class Asked:
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def encode(self, text: str, add_special_tokens: bool) -> tokenizers.Encoding:
-        self.texts.append(text)
-        return LIBRARY.encode(text, add_special_tokens=add_special_tokens)
+    def encode_batch(self, texts: list[str], add_special_tokens: bool) -> list[tokenizers.Encoding]:
+        self.texts.extend(texts)
+        return LIBRARY.encode_batch(texts, add_special_tokens=add_special_tokens)
 
 
 def ids(text: str) -> list[int]:

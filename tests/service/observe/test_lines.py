@@ -28,8 +28,10 @@ def test_time_is_utc_to_the_millisecond() -> None:
 def test_line_names_the_process_that_wrote_it() -> None:
     reader, writer = os.pipe()
     if not (child := os.fork()):
-        os.write(writer, str(head("info", "lockstep.test", 0)["pid"]).encode())
-        os._exit(0)
+        try:
+            os.write(writer, str(head("info", "lockstep.test", 0)["pid"]).encode())
+        finally:
+            os._exit(0)
     os.waitpid(child, 0)
     os.close(writer)
     with os.fdopen(reader) as pipe:

@@ -1,9 +1,9 @@
-"""What native steps save: a recurrence's forward by torch's calls and by one of ours, in turn.
+"""What native calls save: a forward by torch's calls and by those of ours, in turn.
 
-    .venv/bin/python scripts/steps_gain.py lstm gru
+    .venv/bin/python scripts/native_gain.py lstm minilm
 
 A table for docs/performance.md: milliseconds in bfloat16 of packed weights and torch's calls, of
-native steps, and their ratio; medians of a thread's CPU time. ``--vectors`` holds both to
+native ones, and their ratio; medians of a thread's CPU time. ``--vectors`` holds both to
 AVX512-BF16 where the processor has matrix tiles too.
 """
 
@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+MODELS = ["lstm", "bilstm", "gru", "rnn", "minilm", "transformer"]
 BATCHES = {
     "one of 16": [16],
     "one of 256": [256],
@@ -32,52 +33,50 @@ ROUNDS = 9
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", default=["lstm", "bilstm", "gru", "rnn"])
+    parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--vectors", action="store_true", help="without the processor's tiles")
     arguments = parser.parse_args()
     if arguments.vectors:
         os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_BF16"  # read once, when torch is imported
     import torch
 
-    from models import checkpoint, predict, recurrence, steps
+    from models import checkpoint, native, predict
     from models import folder as folders
     from models.base import Classifier
+    from models.native import Way
 
-    if not steps.can_run(steps.LANES, torch.bfloat16):
-        sys.exit("no native steps here: without a C compiler at setup, or bfloat16")
-    if arguments.vectors:
-        steps.way = lambda: steps.Way.VECTORS
+    ours = min(native.way(), Way.VECTORS) if arguments.vectors else native.way()
+    if ours is Way.NONE:
+        sys.exit("nothing is native here: without a C compiler at setup, or bfloat16")
 
-    def forward_seconds(classifiers: list[Classifier], lengths: list[int]) -> list[float]:
+    def forward_seconds(classifiers: dict[Way, Classifier], lengths: list[int]) -> list[float]:
         """Median seconds of a forward of each, in turn; the first of each isn't counted."""
         windows = [torch.randint(1000, 20_000, (length,)).tolist() for length in lengths]
-        batch = predict.place(classifiers[0], windows)
-        taken: list[list[float]] = [[] for _ in classifiers]
+        taken: dict[Way, list[float]] = {way: [] for way in classifiers}
         for turn in range(ROUNDS + 1):
-            for classifier, seconds in zip(classifiers, taken, strict=True):
+            for way, classifier in classifiers.items():
+                native.way = lambda way=way: way
+                batch = predict.place(classifier, windows)
                 began = time.thread_time()
                 predict.run(classifier, *batch)
                 if turn:
-                    seconds.append(time.thread_time() - began)
-        return [statistics.median(seconds) for seconds in taken]
+                    taken[way].append(time.thread_time() - began)
+        return [statistics.median(seconds) for seconds in taken.values()]
 
     torch.set_num_threads(1)  # or part of the time would be another thread's
     embedding = checkpoint.load_embedding(WEIGHTS / folders.WORDPIECE, torch.float16)
     print("| model | " + " | ".join(BATCHES) + " |")
     print("|---" * (1 + len(BATCHES)) + "|")
     for name in arguments.models:
-        classifier = checkpoint.load(folders.read(WEIGHTS / name), embedding)
-        torchs, ours = (
-            copy.deepcopy(classifier, {id(embedding): embedding}).cast(torch.bfloat16)
-            for _ in range(2)
-        )
-        ours.pack()
-        recurrence.can_run = lambda *_: False
-        torchs.pack()
-        recurrence.can_run = steps.can_run
+        loaded = checkpoint.load(folders.read(WEIGHTS / name), embedding)
+        classifiers = {}
+        for way in (Way.NONE, ours):
+            native.way = lambda way=way: way
+            copied = copy.deepcopy(loaded, {id(embedding): embedding})
+            classifiers[way] = copied.cast(torch.bfloat16).pack()
         cells = []
         for lengths in BATCHES.values():
-            before, after = forward_seconds([torchs, ours], lengths)
+            before, after = forward_seconds(classifiers, lengths)
             cells.append(f"{before * 1e3:.2f} → {after * 1e3:.2f} ({after / before:.2f})")
         print(f"| `{name}` | " + " | ".join(cells) + " |", flush=True)
 

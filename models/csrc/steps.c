@@ -14,88 +14,20 @@
  * processor's matrix tiles (AMX), or its dot products of bfloat16 pairs (AVX512-BF16).
  */
 
-#define _DEFAULT_SOURCE /* syscall */
+#include "native.h"
 
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
-enum { VERSION = 1 }; /* another with every change of what steps.py must know */
-enum cell { RNN, GRU, LSTM };
-enum way { NONE, VECTORS, TILES };
-
-typedef uint16_t bfloat16;
-
-struct layer {
-    const bfloat16 *driven;  /* (N, gates * width): W x + b of every token */
-    const bfloat16 *weights; /* U, laid out */
-    const float *bias;       /* (width), GRU: what is added to U_n h before r; else NULL */
-    const int32_t *rows;     /* (length): how many texts have a token at each step */
-    float *memory;           /* (rows[0], width): LSTM's c, GRU's h; unused by RNN */
-    bfloat16 *states;        /* (N + SPARE, width): h after each token; zeros before */
-    int32_t length, width;   /* steps; units, a multiple of LANES */
-    int32_t cell, way, backward, threads;
-};
-
-/* What steps.py must have been written for. */
-int lockstep_abi(void) { return VERSION << 16 | (int)sizeof(struct layer); }
-
-#if defined(__x86_64__) && defined(__linux__)
-
-#include <cpuid.h>
-#include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#ifdef LOCKSTEP_X86
 
 enum {
-    LANES = 16,  /* floats of a vector, and columns of a tile */
-    ROWS = 16,   /* of a tile; twice as many texts are read against each tile of weights */
-    INPUTS = 32, /* of a tile of weights */
-    TILE = INPUTS * LANES,
     COLUMNS = 4, /* tiles side by side, at most */
     AT_ONCE = 4, /* texts whose dot products are summed at once, at most */
     WORTH = 8,   /* texts for which another thread is worth its while */
 };
 
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,amx-tile,amx-bf16")))
-#define INLINE static inline __attribute__((always_inline)) TARGET
-
-/* Of up to 2 * ROWS texts, by column. */
+/* Of up to 2 * ROWS texts, which are read against each tile of weights; by column. */
 typedef float sums[COLUMNS][2 * ROWS][LANES];
 
-/* ---- What the processor has ---- */
-
-static int leaf_seven(unsigned subleaf, unsigned *eax, unsigned *edx) {
-    unsigned ebx, ecx;
-    return __get_cpuid_count(7, subleaf, eax, &ebx, &ecx, edx);
-}
-
-int lockstep_way(void) {
-    unsigned tiles, newer, unused;
-    __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
-        !__builtin_cpu_supports("avx512vl") || !leaf_seven(0, &unused, &tiles) ||
-        !leaf_seven(1, &newer, &unused) || !(newer >> 5 & 1)) /* AVX512-BF16 */
-        return NONE;
-    /* AMX-BF16 and AMX-TILE; Linux hands a process the tiles' 8 KB (18) when asked (0x1023). */
-    if ((tiles >> 22 & 1) && (tiles >> 24 & 1) && syscall(SYS_arch_prctl, 0x1023, 18) == 0)
-        return TILES;
-    return VECTORS;
-}
-
 /* ---- Numbers ---- */
-
-INLINE __m512 widen(const bfloat16 *from) {
-    __m512i halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(halves, 16));
-}
-
-INLINE void narrow(bfloat16 *to, __m512 values) {
-    _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(values));
-}
 
 INLINE __m512 one(void) { return _mm512_set1_ps(1.0f); }
 
@@ -139,24 +71,6 @@ INLINE __m512 tanh_of(__m512 x) {
 
 /* ---- Products: states (texts, width) by a strip of weights (depth * INPUTS, columns * LANES) ---- */
 
-/* Tiles keep up to `rows` rows, those of weights all. */
-TARGET static void configure_tiles(int rows) {
-    struct {
-        uint8_t palette, start, reserved[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } __attribute__((aligned(64))) tiles = {.palette = 1};
-    for (int tile = 0; tile < 8; tile++) {
-        tiles.bytes[tile] = 64;
-        tiles.rows[tile] = tile < 6 ? rows : INPUTS / 2;
-    }
-    /* gcc's intrinsic says that it reads 8 bytes, and the rest would be left out. */
-    __asm__ volatile("" : : "r"(&tiles) : "memory");
-    _tile_loadconfig(&tiles);
-}
-
-/* gcc's loads of tiles don't say that they read memory: what was stored before them comes first. */
-#define STORED() __asm__ volatile("" : : : "memory")
 #define STORE(tile, column, row) _tile_stored(tile, z[column][row], 64)
 
 /* Up to ROWS texts: a tile of sums for each column. */
@@ -416,8 +330,6 @@ void lockstep_layer(const struct layer *layer) {
 }
 
 #else
-
-int lockstep_way(void) { return NONE; }
 
 void lockstep_layer(const struct layer *layer) { (void)layer; }
 

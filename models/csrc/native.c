@@ -1,0 +1,40 @@
+/* What the library is, and what it can use of this processor. native.py asks. */
+
+#include "native.h"
+
+/* What native.py must have been written for. */
+int lockstep_abi(void) {
+    return VERSION << 24 | (int)sizeof(struct layer) << 16 | (int)sizeof(struct texts) << 8 |
+           (int)sizeof(struct norms);
+}
+
+#ifdef LOCKSTEP_X86
+
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int leaf_seven(unsigned subleaf, unsigned *eax, unsigned *edx) {
+    unsigned ebx, ecx;
+    return __get_cpuid_count(7, subleaf, eax, &ebx, &ecx, edx);
+}
+
+int lockstep_way(void) {
+    unsigned tiles, newer, unused;
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq") ||
+        !leaf_seven(0, &unused, &tiles) || !leaf_seven(1, &newer, &unused) ||
+        !(newer >> 5 & 1)) /* AVX512-BF16 */
+        return NONE;
+    /* AMX-BF16 and AMX-TILE; Linux hands a process the tiles' 8 KB (18) when asked (0x1023). */
+    if ((tiles >> 22 & 1) && (tiles >> 24 & 1) && syscall(SYS_arch_prctl, 0x1023, 18) == 0)
+        return TILES;
+    return VECTORS;
+}
+
+#else
+
+int lockstep_way(void) { return NONE; }
+
+#endif

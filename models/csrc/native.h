@@ -1,0 +1,99 @@
+/* What the library's parts share: its version, and what the processor multiplies bfloat16 with. */
+
+#ifndef LOCKSTEP_NATIVE_H
+#define LOCKSTEP_NATIVE_H
+
+#define _DEFAULT_SOURCE /* syscall */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+enum { VERSION = 2 }; /* another with every change of what native.py must know */
+enum way { NONE, VECTORS, TILES };
+enum cell { RNN, GRU, LSTM };
+
+typedef uint16_t bfloat16;
+
+/* Of a recurrence: steps.c. */
+struct layer {
+    const bfloat16 *driven;  /* (N, gates * width): W x + b of every token */
+    const bfloat16 *weights; /* U, laid out */
+    const float *bias;       /* (width), GRU: what is added to U_n h before r; else NULL */
+    const int32_t *rows;     /* (length): how many texts have a token at each step */
+    float *memory;           /* (rows[0], width): LSTM's c, GRU's h; unused by RNN */
+    bfloat16 *states;        /* (N + SPARE, width): h after each token; zeros before */
+    int32_t length, width;   /* steps; units, a multiple of LANES */
+    int32_t cell, way, backward, threads;
+};
+
+/* Of a batch that attends: attention.c. */
+struct texts {
+    const bfloat16 *projected; /* (N, 3, heads, size): a query, a key and a value of each token */
+    const float *rotation;     /* (2, longest, size / 2): cosines and sines; or NULL */
+    const int32_t *starts;     /* (count + 1): where each text's tokens begin, and all end */
+    bfloat16 *attended;        /* (N, heads, size) */
+    char *scratch;             /* `threads` times `scratch_bytes`, aligned to 64 */
+    int32_t count, longest;    /* texts; tokens of the longest */
+    int32_t heads, size, threads, scratch_bytes;
+};
+
+/* Of layer norms: norm.c. */
+struct norms {
+    const bfloat16 *states, *added; /* (count, width); what is added to the states, or NULL */
+    const float *weight, *bias;     /* (width) */
+    bfloat16 *sums, *normed;        /* (count, width); no sums where nothing is added */
+    int32_t count, width;           /* width a multiple of LANES, WIDEST at most */
+    int32_t threads;
+    float epsilon;
+};
+
+#if defined(__x86_64__) && defined(__linux__)
+#define LOCKSTEP_X86
+
+#include <immintrin.h>
+
+enum {
+    LANES = 16,  /* floats of a vector, and columns of a tile */
+    ROWS = 16,   /* of a tile */
+    INPUTS = 32, /* bfloat16 in a row of a tile: what two tiles are multiplied along */
+    TILE = INPUTS * LANES,
+};
+
+#define TARGET \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,amx-tile,amx-bf16")))
+#define INLINE static inline __attribute__((always_inline)) TARGET
+
+INLINE __m512 widen(const bfloat16 *from) {
+    __m512i halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(halves, 16));
+}
+
+INLINE void narrow(bfloat16 *to, __m512 values) {
+    _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(values));
+}
+
+/* The first six keep up to `rows` rows, those of weights all. */
+INLINE void configure_tiles(int rows) {
+    struct {
+        uint8_t palette, start, reserved[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } __attribute__((aligned(64))) tiles = {.palette = 1};
+    for (int tile = 0; tile < 8; tile++) {
+        tiles.bytes[tile] = 64;
+        tiles.rows[tile] = tile < 6 ? rows : ROWS;
+    }
+    /* gcc's intrinsic says that it reads 8 bytes, and the rest would be left out. */
+    __asm__ volatile("" : : "r"(&tiles) : "memory");
+    _tile_loadconfig(&tiles);
+}
+
+/* gcc's loads of tiles don't say that they read memory: what was stored before them comes first. */
+#define STORED() __asm__ volatile("" : : : "memory")
+
+#endif
+#endif

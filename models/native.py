@@ -1,0 +1,94 @@
+"""The library in C: what torch has no fast call for on a CPU, where this one multiplies bfloat16.
+
+``steps.py`` says what it is for in a recurrence, ``attention.py`` and ``norm.py`` in a Transformer.
+It is built when Lockstep is installed, if there is a C compiler; without it, as on other
+processors, torch's calls are used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import sysconfig
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+
+logger = logging.getLogger("lockstep.native")
+
+LIBRARY = Path(__file__).with_name(f"_native{sysconfig.get_config_var('EXT_SUFFIX')}")
+VERSION = 2  # of what this and the library must both know
+
+
+class Way(IntEnum):
+    """How the library multiplies; the number is its own."""
+
+    NONE = 0
+    VECTORS = 1  # AVX512-BF16
+    TILES = 2  # AMX
+
+
+class Layer(ctypes.Structure):
+    """``struct layer`` of csrc/native.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("driven", "weights", "bias", "rows", "memory")),
+        ("states", ctypes.c_void_p),
+        *((name, ctypes.c_int32) for name in ("length", "width", "cell", "way")),
+        *((name, ctypes.c_int32) for name in ("backward", "threads")),
+    ]
+
+
+class Texts(ctypes.Structure):
+    """``struct texts`` of csrc/native.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("projected", "rotation", "starts", "attended")),
+        ("scratch", ctypes.c_void_p),
+        *((name, ctypes.c_int32) for name in ("count", "longest", "heads", "size")),
+        *((name, ctypes.c_int32) for name in ("threads", "scratch_bytes")),
+    ]
+
+
+class Norms(ctypes.Structure):
+    """``struct norms`` of csrc/native.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("states", "added", "weight", "bias", "sums")),
+        ("normed", ctypes.c_void_p),
+        *((name, ctypes.c_int32) for name in ("count", "width", "threads")),
+        ("epsilon", ctypes.c_float),
+    ]
+
+
+ABI = VERSION << 24  # and the sizes of what both know
+for place, structure in enumerate((Norms, Texts, Layer)):
+    ABI |= ctypes.sizeof(structure) << 8 * place
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The library, or None where it wasn't built, can't be loaded, or was for another version."""
+    if not LIBRARY.exists():
+        logger.info("no native calls: there was no C compiler when Lockstep was installed")
+        return None
+    try:
+        built = ctypes.CDLL(str(LIBRARY))
+        abi = built.lockstep_abi()
+    except (OSError, AttributeError) as error:
+        logger.warning("no native calls, `make setup` builds them: %s", error)
+        return None
+    if abi != ABI:
+        logger.warning("no native calls, `make setup` builds them: those there are older or newer")
+        return None
+    return built
+
+
+@cache
+def way() -> Way:
+    """The fastest that there is here. Asks the system for the processor's matrix tiles."""
+    built = library()
+    found = Way(built.lockstep_way()) if built else Way.NONE
+    if found is not Way.NONE:
+        logger.info("native calls by the processor's %s", found.name.lower())
+    return found
