@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from bench.gap import Subject
+from models import native
 
 FORWARDS = 20  # profiled, of which the fastest counts: what disturbed the others says nothing
 WARM_UP = 3
@@ -24,6 +26,12 @@ KINDS: dict[str, tuple[str, ...]] = {
     "norms": ("norm",),
     "copies": ("cat", "copy", "clone", "index", "embedding", "slice"),
     "element by element": ("add", "mul", "sub", "div", "neg", "gelu", "sigmoid", "tanh", "exp"),
+}
+# What the library's calls are, which no profiler knows of.
+NATIVE = {
+    "lockstep_attend": "native attention",
+    "lockstep_norm": "native norm",
+    "lockstep_layer": "native rnn",
 }
 REST = "the rest"  # other operations; on a CPU also Python, and starting each of them
 
@@ -60,7 +68,7 @@ def break_down(subject: Subject, dtype: str, batch: int, length: int) -> Breakdo
         activities.append(ProfilerActivity.CUDA)
     for _ in range(WARM_UP):
         classifier(input_ids, attention_mask)
-    with profile(activities=activities, acc_events=True) as profiled:
+    with profile(activities=activities, acc_events=True) as profiled, native_calls_named():
         for _ in range(FORWARDS):
             with record_function(LABEL):
                 classifier(input_ids, attention_mask)
@@ -71,6 +79,28 @@ def break_down(subject: Subject, dtype: str, batch: int, length: int) -> Breakdo
     total = sum(times.values())
     shares = {kind: seconds / total for kind, seconds in times.items()}
     return Breakdown(subject.model, dtype, batch, length, total, shares)
+
+
+@contextmanager
+def native_calls_named() -> Iterator[None]:
+    """Shows torch's profiler the library's calls for as long as the context lasts."""
+    library = native.library()
+    functions = {} if library is None else {name: getattr(library, name) for name in NATIVE}
+    for name, function in functions.items():
+        setattr(library, name, _named(function, NATIVE[name]))
+    try:
+        yield
+    finally:
+        for name, function in functions.items():
+            setattr(library, name, function)
+
+
+def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        with record_function(name):
+            return function(*arguments)
+
+    return call
 
 
 def split(events: Sequence[Any]) -> list[list[FunctionEvent]]:

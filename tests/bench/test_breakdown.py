@@ -10,8 +10,20 @@ import pytest
 import torch
 
 from bench import breakdown
-from bench.breakdown import LABEL, REST, break_down, kind_of, shares_of, split
+from bench.breakdown import (
+    LABEL,
+    NATIVE,
+    REST,
+    break_down,
+    kind_of,
+    native_calls_named,
+    shares_of,
+    split,
+)
 from bench.gap import load_subjects
+from models import native
+from models.norm import LayerNorm
+from tests.models.native import need_library
 from tests.small import write_model
 
 
@@ -25,6 +37,7 @@ from tests.small import write_model
         ("aten::quantized_gru", "recurrence"),
         ("aten::convolution", "convolution"),
         ("aten::native_layer_norm", "norms"),
+        *zip(NATIVE.values(), ("attention", "norms", "recurrence"), strict=True),
         ("aten::copy_", "copies"),
         ("aten::add", "element by element"),
         (LABEL, REST),
@@ -74,3 +87,17 @@ def test_shares_of_a_forward_are_of_the_whole(
     assert {"matrix products", "attention", "norms", REST} <= set(found.shares)
     assert found.seconds > 0
     assert (found.model, found.batch, found.length) == ("transformer", 2, 8)
+
+
+@torch.inference_mode()
+def test_native_calls_are_seen_while_somebody_looks() -> None:
+    need_library()
+    if native.way() is native.Way.NONE:
+        pytest.skip("this processor has no bfloat16")
+    norm = LayerNorm(32).bfloat16()
+    norm.pack()
+    function = native.library().lockstep_norm  # type: ignore[union-attr]
+    with torch.profiler.profile() as profiled, native_calls_named():
+        norm(torch.randn(2, 32).bfloat16())
+    assert "native norm" in {one.key for one in profiled.key_averages()}
+    assert native.library().lockstep_norm is function  # type: ignore[union-attr]
