@@ -13,8 +13,7 @@ from models import native
 # Tokens up to which a batch on a CPU comes as long as its longest text; ``layout.py`` decides what
 # attention reads of it. torch keeps code for every length that attention meets, about 1 MB each.
 UNMASKED = 64
-INPUTS = 32  # bfloat16 in a row of a matrix tile
-ALIGNED = 64  # bytes of such a row
+ALIGNED = 64  # bytes of a row of a matrix tile
 WIDEST = 256  # features of a head, as far as it is tested
 
 
@@ -44,7 +43,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Te
 def can_attend(head_size: int, dtype: torch.dtype) -> bool:
     """Whether ``attend_texts`` can be called here: it takes the processor's matrix tiles."""
     by_tiles = dtype == torch.bfloat16 and native.way() is native.Way.TILES
-    return by_tiles and head_size % INPUTS == 0 and head_size <= WIDEST
+    return by_tiles and head_size % native.INPUTS == 0 and head_size <= WIDEST
 
 
 def attend_texts(
@@ -64,8 +63,6 @@ def attend_texts(
         rotation: (2, longest, hs / 2) float32, the cosines and sines by which pairs (x_i,
             x_{i + hs/2}) of queries and keys are to be turned first; None where they aren't.
     """
-    library = native.library()
-    assert library is not None, "it can't attend without the library"
     projected = projected.contiguous()
     N, _, nh, hs = projected.shape
     assert can_attend(hs, projected.dtype), "nobody else may ask"
@@ -76,7 +73,7 @@ def attend_texts(
     count, threads = len(starts) - 1, torch.get_num_threads()
     attended = projected.new_empty(N, nh * hs)
     attended[int(starts[count]) :] = 0.0
-    scratch_bytes = library.lockstep_scratch_bytes(longest, hs)
+    scratch_bytes = native.loaded().lockstep_scratch_bytes(longest, hs)
     scratch = torch.empty(threads * scratch_bytes, dtype=torch.uint8)
     assert scratch.data_ptr() % ALIGNED == 0, "as torch's memory is"
     texts = native.Texts(
@@ -92,7 +89,7 @@ def attend_texts(
         threads=threads,
         scratch_bytes=scratch_bytes,
     )
-    library.lockstep_attend(ctypes.byref(texts))
+    native.loaded().lockstep_attend(ctypes.byref(texts))
     return attended
 
 

@@ -18,6 +18,8 @@ logger = logging.getLogger("lockstep.native")
 
 LIBRARY = Path(__file__).with_name(f"_native{sysconfig.get_config_var('EXT_SUFFIX')}")
 VERSION = 2  # of what this and the library must both know
+LANES = 16  # numbers computed at once
+INPUTS = 32  # bfloat16 in a row of a matrix tile
 
 
 class Way(IntEnum):
@@ -81,6 +83,13 @@ def library() -> ctypes.CDLL | None:
     if abi != ABI:
         logger.warning("no native calls, `make setup` builds them: those there are older or newer")
         return None
+    return built
+
+
+def loaded() -> ctypes.CDLL:
+    """The library, for who has found a ``way``."""
+    built = library()
+    assert built is not None, "nothing is native without it"
     return built
 
 

@@ -16,7 +16,6 @@ from models import native
 from models.packed import Packable
 from models.rows import answers_on_cpu
 
-LANES = 16  # features computed at once
 WIDEST = 1024  # features of a row
 
 
@@ -28,7 +27,7 @@ class LayerNorm(nn.LayerNorm, Packable):
     def pack(self) -> None:
         (width,) = self.normalized_shape
         here = native.way() is not native.Way.NONE and self.weight.dtype == torch.bfloat16
-        if here and width % LANES == 0 and width <= WIDEST:
+        if here and width % native.LANES == 0 and width <= WIDEST:
             self._native = self.weight.detach().float(), self.bias.detach().float()
 
     def forward(self, states: Tensor) -> Tensor:
@@ -53,8 +52,6 @@ class LayerNorm(nn.LayerNorm, Packable):
         sums: Tensor | None = None,
     ) -> Tensor:
         """The norm of states, to which ``added`` is added first, which gives ``sums``."""
-        library = native.library()
-        assert library is not None, "it was there when this was packed"
         assert states.dtype == torch.bfloat16, "as the weights were"
         assert states.shape[-1:] == self.normalized_shape, "as nn.LayerNorm wants it"
         states = states.contiguous()
@@ -76,5 +73,5 @@ class LayerNorm(nn.LayerNorm, Packable):
             threads=torch.get_num_threads(),
             epsilon=self.eps,
         )
-        library.lockstep_norm(ctypes.byref(norms))
+        native.loaded().lockstep_norm(ctypes.byref(norms))
         return normed

@@ -18,10 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import native
-from models.native import Way
+from models.native import INPUTS, LANES
 
-LANES = 16  # units computed at once
-INPUTS = 32  # of the state before, in a tile of weights
 SPARE = 16  # rows of a tile that may be read past the last
 
 
@@ -56,7 +54,7 @@ class Weights(NamedTuple):
 
 def can_run(width: int, dtype: torch.dtype) -> bool:
     """Whether states of so many units, in ``dtype``, can be computed here."""
-    return width % LANES == 0 and dtype == torch.bfloat16 and native.way() is not Way.NONE
+    return width % LANES == 0 and dtype == torch.bfloat16 and native.way() is not native.Way.NONE
 
 
 def lay_out(cell: Cell, U: Tensor, bias: Tensor | None = None) -> Weights:
@@ -86,8 +84,6 @@ def run_layer(driven: Tensor, rows: Tensor, weights: Weights, *, backward: bool 
         weights: of the layer; ``can_run`` its width.
         backward: from each text's last token to its first.
     """
-    built = native.library()
-    assert built is not None, "it can't run without the library"
     driven = driven.contiguous()
     states = driven.new_zeros(len(driven) + SPARE, weights.width)
     memory = driven.new_empty(int(rows[0]), weights.width, dtype=torch.float32)
@@ -105,5 +101,5 @@ def run_layer(driven: Tensor, rows: Tensor, weights: Weights, *, backward: bool 
         backward=backward,
         threads=torch.get_num_threads(),
     )
-    built.lockstep_layer(ctypes.byref(layer))
+    native.loaded().lockstep_layer(ctypes.byref(layer))
     return states[: len(driven)]

@@ -96,8 +96,8 @@ def test_native_calls_are_seen_while_somebody_looks() -> None:
         pytest.skip("this processor has no bfloat16")
     norm = LayerNorm(32).bfloat16()
     norm.pack()
-    function = native.library().lockstep_norm  # type: ignore[union-attr]
+    function = native.loaded().lockstep_norm
     with torch.profiler.profile() as profiled, native_calls_named():
         norm(torch.randn(2, 32).bfloat16())
     assert "native norm" in {one.key for one in profiled.key_averages()}
-    assert native.library().lockstep_norm is function  # type: ignore[union-attr]
+    assert native.loaded().lockstep_norm is function
