@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,12 +28,10 @@ KINDS: dict[str, tuple[str, ...]] = {
     "copies": ("cat", "copy", "clone", "index", "embedding", "slice"),
     "element by element": ("add", "mul", "sub", "div", "neg", "gelu", "sigmoid", "tanh", "exp"),
 }
-# What the library's calls are, which no profiler knows of.
-NATIVE = {
-    "lockstep_attend": "native attention",
-    "lockstep_norm": "native norm",
-    "lockstep_layer": "native rnn",
-}
+# What the library's calls are, which no profiler knows of; and into what one of them divides its
+# time, in its own order.
+NATIVE = {"lockstep_encode": "native encoder", "lockstep_layer": "native rnn"}
+WITHIN = ("matrix products", "attention", "norms", "waiting for threads")
 REST = "the rest"  # other operations; on a CPU also Python, and starting each of them
 
 
@@ -68,12 +67,16 @@ def break_down(subject: Subject, dtype: str, batch: int, length: int) -> Breakdo
         activities.append(ProfilerActivity.CUDA)
     for _ in range(WARM_UP):
         classifier(input_ids, attention_mask)
-    with profile(activities=activities, acc_events=True) as profiled, native_calls_named():
+    with (
+        profile(activities=activities, acc_events=True) as profiled,
+        native_calls_named() as within,
+    ):
         for _ in range(FORWARDS):
             with record_function(LABEL):
                 classifier(input_ids, attention_mask)
+    forwards = [shares_of(one, device.type) for one in split(profiled.events() or ())]
     times = min(
-        (shares_of(one, device.type) for one in split(profiled.events() or ())),
+        map(divided, forwards, within or [()] * len(forwards)),
         key=lambda times: sum(times.values()),
     )
     total = sum(times.values())
@@ -82,14 +85,27 @@ def break_down(subject: Subject, dtype: str, batch: int, length: int) -> Breakdo
 
 
 @contextmanager
-def native_calls_named() -> Iterator[None]:
-    """Shows torch's profiler the library's calls for as long as the context lasts."""
+def native_calls_named() -> Iterator[list[Sequence[float]]]:
+    """Shows torch's profiler the library's calls for as long as the context lasts.
+
+    Yields:
+        Seconds of each encoder's call, as it divides them (``WITHIN``).
+    """
     library = native.library()
     functions = {} if library is None else {name: getattr(library, name) for name in NATIVE}
+    within: list[Sequence[float]] = []
+
+    def encode(encoder: Any, batch: Any) -> None:
+        seconds = (ctypes.c_double * len(WITHIN))()
+        batch._obj.seconds = ctypes.addressof(seconds)  # what ``byref`` was given
+        functions["lockstep_encode"](encoder, batch)
+        within.append(tuple(seconds))
+
     for name, function in functions.items():
-        setattr(library, name, _named(function, NATIVE[name]))
+        call = encode if name == "lockstep_encode" else function
+        setattr(library, name, _named(call, NATIVE[name]))
     try:
-        yield
+        yield within
     finally:
         for name, function in functions.items():
             setattr(library, name, function)
@@ -101,6 +117,15 @@ def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             return function(*arguments)
 
     return call
+
+
+def divided(times: dict[str, float], within: Sequence[float]) -> dict[str, float]:
+    """Seconds by kind, where a native call, one of the rest, divides its own (``WITHIN``)."""
+    found = dict(times)
+    for kind, seconds in zip(WITHIN, within, strict=False):
+        found[kind] = found.get(kind, 0.0) + seconds
+        found[REST] -= seconds
+    return found
 
 
 def split(events: Sequence[Any]) -> list[list[FunctionEvent]]:

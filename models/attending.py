@@ -1,4 +1,4 @@
-"""What encoders that attend have in common: how a batch is laid out, and what of it is computed."""
+"""What encoders that attend have in common: what of a batch is computed, and by whose calls."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import ClassVar
 from torch import Tensor
 
 from models.arrangement import arrange
-from models.attention import UNMASKED, can_attend, padding_mask
+from models.attention import UNMASKED
 from models.base import Encoder, Schedule
 from models.layout import Layout
 from models.line import Line
 from models.rows import answers_on_cpu
-from models.shared_rows import Part, SharedRows
+from models.stack import Parts, Stack, can_run
 
 
 class AttendingEncoder(Encoder):
@@ -22,32 +22,55 @@ class AttendingEncoder(Encoder):
 
     Attributes:
         share_rows: whether a batch may be laid out with hardly any padding (``layout.py``).
-        plain_scores: whether attention adds nothing to a score: only then it can be native.
     """
 
     exact_up_to: ClassVar[int] = UNMASKED
-    plain_scores: ClassVar[bool] = True
     share_rows: bool = True
+    _stack: Stack | None = None
 
     @property
     @abstractmethod
     def num_layers(self) -> int:
         """Of attention."""
 
-    @property
     @abstractmethod
-    def head_size(self) -> int:
-        """Features of a head."""
+    def parts(self) -> Parts | None:
+        """What a native call would run; None where none could."""
+
+    @abstractmethod
+    def place(self, embeddings: Tensor) -> Tensor:
+        """What is told of positions before all layers: (B, T, E) -> (B, T, E)."""
+
+    @abstractmethod
+    def read(self, embeddings: Tensor, layout: Layout) -> Tensor:
+        """All layers by torch's calls, as ``layout`` gathers (B, T, E) -> (…, D)."""
+
+    def forward(
+        self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
+    ) -> Tensor:
+        embeddings = self.place(embeddings)
+        if self._stack is not None:
+            assert answers_on_cpu(embeddings), "its weights are laid out for `native`"
+            line = Line.of(attention_mask)
+            return line.spread(self._stack(line.gather(embeddings), line))
+        layout = Layout.of(attention_mask, share=self.share_rows)
+        return layout.spread(self.read(layout.gather(embeddings), layout))
+
+    def pack(self) -> None:
+        parts = self.parts()
+        if parts is not None and can_run(parts):
+            self._stack = Stack(parts)
+        else:
+            super().pack()
 
     @property
     def is_native(self) -> bool:
-        """Whether on a CPU attention is a native call."""
-        dtype = next(self.parameters()).dtype
-        return self.share_rows and self.plain_scores and can_attend(self.head_size, dtype)
+        """Whether it is run by one native call."""
+        return self._stack is not None
 
     @property
     def pads(self) -> bool:
-        return not self.share_rows
+        return not (self.is_native or self.share_rows)
 
     def computed_tokens(self, lengths: Sequence[int], T: int) -> int:
         if self.is_native:
@@ -57,34 +80,8 @@ class AttendingEncoder(Encoder):
             return T * len(lengths)
         return sum(block.length * len(block.rows) for block in blocks)
 
-    def lay_out(self, attention_mask: Tensor) -> Layout:
-        """The layout of a batch with this mask, (B, T)."""
-        native = answers_on_cpu(attention_mask) and self.is_native
-        return lay_out(attention_mask, share=self.share_rows, native=native)
-
     def sequential_depth(self, length: int, schedule: Schedule | None = None) -> int:
         return self.num_layers
 
     def reach(self) -> tuple[int | None, ...]:
         return (None,)
-
-
-def lay_out(attention_mask: Tensor, *, share: bool = True, native: bool = False) -> Layout:
-    """The layout of a batch with this mask, (B, T).
-
-    Args:
-        attention_mask: True = a real token; True comes first in each row.
-        share: whether it may be laid out anew.
-        native: whether attention is.
-    """
-    B, T = attention_mask.shape
-    flat = answers_on_cpu(attention_mask)
-    if flat and share:
-        lengths = tuple(attention_mask.sum(1).tolist())
-        if native:
-            return Line.of(lengths, T)
-        blocks = arrange(lengths, T)
-        if blocks is not None:
-            return SharedRows.of(lengths, T, blocks)
-    whole = Part(slice(0, B * T), (B, T), padding_mask(attention_mask))
-    return SharedRows(batch=(B, T), parts=(whole,), flat=flat)

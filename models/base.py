@@ -85,6 +85,12 @@ class Encoder(nn.Module, ABC):
         layer. Each step after those told adds ``stride`` words: 1 where states are handed along.
         """
 
+    def pack(self) -> None:
+        """Lays the weights out as this CPU reads them fastest, for good. Raises as a layer does."""
+        for module in self.modules():
+            if isinstance(module, Packable):
+                module.pack()
+
     @property
     def pads(self) -> bool:
         """Whether on a CPU each text of a batch costs what the longest one does."""
@@ -197,9 +203,7 @@ class Classifier(nn.Module):
         Raises:
             RuntimeError: this processor has no such layout in the dtype of the weights.
         """
-        for module in self.encoder.modules():
-            if isinstance(module, Packable):
-                module.pack()
+        self.encoder.pack()
         return self
 
     def check(self, input_ids: Tensor, attention_mask: Tensor, schedule: Schedule | None) -> None:

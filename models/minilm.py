@@ -16,15 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from models.attending import AttendingEncoder
-from models.base import ClassifierConfig, Schedule
+from models.base import ClassifierConfig
 from models.layout import Layout
-from models.norm import LayerNorm
 from models.packed import Linear
+from models.stack import Parts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,10 +55,10 @@ class MiniLMBlock(nn.Module):
         self.num_heads = config.num_heads
         self.query_key_value = Linear(D, 3 * D)
         self.attention_output = Linear(D, D)
-        self.attention_norm = LayerNorm(D, eps=config.layer_norm_eps)
+        self.attention_norm = nn.LayerNorm(D, eps=config.layer_norm_eps)
         self.expand = Linear(D, config.d_ff)
         self.contract = Linear(config.d_ff, D)
-        self.feed_forward_norm = LayerNorm(D, eps=config.layer_norm_eps)
+        self.feed_forward_norm = nn.LayerNorm(D, eps=config.layer_norm_eps)
 
     def forward(
         self, hidden_states: Tensor, layout: Layout, biases: Sequence[Tensor | None]
@@ -77,10 +78,9 @@ class MiniLMBlock(nn.Module):
 
     def feed_forward(self, hidden_states: Tensor, attended: Tensor) -> Tensor:
         """All after attention, each (…, D) -> (…, D)."""
-        attended = self.attention_output(attended)
-        _, hidden_states = self.attention_norm.of_sum(hidden_states, attended)
+        hidden_states = self.attention_norm(hidden_states + self.attention_output(attended))
         fed_forward = self.contract(self.expand.gelu(hidden_states))  # (…, F) -> (…, D)
-        _, normed = self.feed_forward_norm.of_sum(hidden_states, fed_forward)
+        normed: Tensor = self.feed_forward_norm(hidden_states + fed_forward)
         return normed
 
 
@@ -96,20 +96,28 @@ class MiniLMEncoder(AttendingEncoder):
         self.config = config
         self.output_size = config.input_size
         self.positions = nn.Embedding(config.max_length, config.input_size)
-        self.embedding_norm = LayerNorm(config.input_size, eps=config.layer_norm_eps)
+        self.embedding_norm = nn.LayerNorm(config.input_size, eps=config.layer_norm_eps)
         self.blocks = nn.ModuleList(MiniLMBlock(config) for _ in range(config.num_layers))
 
-    def forward(
-        self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
-    ) -> Tensor:
-        T = embeddings.shape[1]
-        layout = self.lay_out(attention_mask)
-        hidden_states = layout.gather(embeddings + self.positions.weight[:T])
-        hidden_states = self.embedding_norm(hidden_states)
+    def place(self, embeddings: Tensor) -> Tensor:
+        table: Tensor = self.positions.weight
+        return embeddings + table[: embeddings.shape[1]]
+
+    def read(self, embeddings: Tensor, layout: Layout) -> Tensor:
+        hidden_states: Tensor = self.embedding_norm(embeddings)
         biases = self.biases(layout, hidden_states.dtype)
         for block in self.blocks:
             hidden_states = block(hidden_states, layout, biases)
-        return layout.spread(hidden_states)
+        return hidden_states
+
+    def parts(self) -> Parts | None:
+        return Parts(
+            blocks=cast(Sequence[MiniLMBlock], self.blocks),
+            heads=self.config.num_heads,
+            norms_first=False,
+            rotates=False,
+            first_norm=self.embedding_norm,
+        )
 
     def biases(self, layout: Layout, dtype: torch.dtype) -> Sequence[Tensor | None]:
         """What attention is told of each part beside its states, in their ``dtype``: its mask."""
@@ -123,7 +131,3 @@ class MiniLMEncoder(AttendingEncoder):
     @property
     def num_layers(self) -> int:
         return self.config.num_layers
-
-    @property
-    def head_size(self) -> int:
-        return self.config.input_size // self.config.num_heads

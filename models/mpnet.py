@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from models.layout import Layout
 from models.minilm import MiniLMConfig, MiniLMEncoder
-from models.shared_rows import SharedRows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +48,6 @@ class MPNetEncoder(MiniLMEncoder):
     The table of distances stays as it was pretrained, as the words do.
     """
 
-    plain_scores = False
     config: MPNetConfig
 
     def __init__(self, config: MPNetConfig) -> None:
@@ -57,8 +55,10 @@ class MPNetEncoder(MiniLMEncoder):
         self.distances = nn.Embedding(config.num_buckets, config.num_heads)
         self.distances.requires_grad_(False)
 
+    def parts(self) -> None:
+        return None  # the library adds nothing to scores
+
     def biases(self, layout: Layout, dtype: torch.dtype) -> list[Tensor | None]:
-        assert isinstance(layout, SharedRows), "as scores aren't plain"
         biases: list[Tensor | None] = []
         for part in layout.parts:
             bias = self.by_distance(part.shape[1]).to(dtype)  # (1, nh, L, L)

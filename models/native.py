@@ -1,6 +1,6 @@
 """The library in C: what torch has no fast call for on a CPU, where this one multiplies bfloat16.
 
-``steps.py`` says what it is for in a recurrence, ``attention.py`` and ``norm.py`` in a Transformer.
+``steps.py`` says what it is for in a recurrence, ``stack.py`` in a Transformer.
 It is built when Lockstep is installed, if there is a C compiler; without it, as on other
 processors, torch's calls are used.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 logger = logging.getLogger("lockstep.native")
 
 LIBRARY = Path(__file__).with_name(f"_native{sysconfig.get_config_var('EXT_SUFFIX')}")
-VERSION = 2  # of what this and the library must both know
+VERSION = 3  # of what this and the library must both know
 LANES = 16  # numbers computed at once
 INPUTS = 32  # bfloat16 in a row of a matrix tile
 
@@ -41,31 +41,58 @@ class Layer(ctypes.Structure):
     ]
 
 
-class Texts(ctypes.Structure):
-    """``struct texts`` of csrc/native.h."""
+class Weights(ctypes.Structure):
+    """``struct weights`` of csrc/native.h."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("projected", "rotation", "starts", "attended")),
-        ("scratch", ctypes.c_void_p),
-        *((name, ctypes.c_int32) for name in ("count", "longest", "heads", "size")),
-        *((name, ctypes.c_int32) for name in ("threads", "scratch_bytes")),
+        *((name, ctypes.c_void_p) for name in ("tiles", "bias")),
+        *((name, ctypes.c_int32) for name in ("inputs", "outputs")),
     ]
 
 
-class Norms(ctypes.Structure):
-    """``struct norms`` of csrc/native.h."""
+class Norm(ctypes.Structure):
+    """``struct norm`` of csrc/native.h."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("states", "added", "weight", "bias", "sums")),
-        ("normed", ctypes.c_void_p),
-        *((name, ctypes.c_int32) for name in ("count", "width", "threads")),
+        *((name, ctypes.c_void_p) for name in ("weight", "bias")),
         ("epsilon", ctypes.c_float),
     ]
 
 
+class Block(ctypes.Structure):
+    """``struct block`` of csrc/native.h."""
+
+    _fields_ = [
+        *((name, Weights) for name in ("query_key_value", "attention_output")),
+        *((name, Weights) for name in ("expand", "contract")),
+        *((name, Norm) for name in ("attention_norm", "feed_forward_norm")),
+    ]
+
+
+class Encoder(ctypes.Structure):
+    """``struct encoder`` of csrc/native.h."""
+
+    _fields_ = [
+        ("blocks", ctypes.POINTER(Block)),
+        ("project", Weights),
+        *((name, Norm) for name in ("first_norm", "last_norm")),
+        *((name, ctypes.c_int32) for name in ("count", "norms_first", "width", "heads")),
+    ]
+
+
+class Batch(ctypes.Structure):
+    """``struct batch`` of csrc/native.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("embeddings", "rotation", "starts", "states")),
+        *((name, ctypes.c_void_p) for name in ("scratch", "seconds")),
+        *((name, ctypes.c_int32) for name in ("texts", "longest", "positions", "threads")),
+    ]
+
+
 ABI = VERSION << 24  # and the sizes of what both know
-for place, structure in enumerate((Norms, Texts, Layer)):
-    ABI |= ctypes.sizeof(structure) << 8 * place
+for place, structure in enumerate((Batch, Encoder, Block, Layer)):
+    ABI ^= ctypes.sizeof(structure) << 6 * place
 
 
 @cache
@@ -77,6 +104,7 @@ def library() -> ctypes.CDLL | None:
     try:
         built = ctypes.CDLL(str(LIBRARY))
         abi = built.lockstep_abi()
+        built.lockstep_scratch_bytes.restype = ctypes.c_int64
     except (OSError, AttributeError) as error:
         logger.warning("no native calls, `make setup` builds them: %s", error)
         return None

@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor, nn
 
 from models.attending import AttendingEncoder
-from models.base import ClassifierConfig, Schedule
+from models.base import ClassifierConfig
 from models.layout import Layout
-from models.norm import LayerNorm
 from models.packed import Linear
 from models.rotation import angles
+from models.stack import Parts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,10 +52,10 @@ class TransformerBlock(nn.Module):
         super().__init__()
         D = config.d_model
         self.num_heads = config.num_heads
-        self.attention_norm = LayerNorm(D)
+        self.attention_norm = nn.LayerNorm(D)
         self.query_key_value = Linear(D, 3 * D)
         self.attention_output = Linear(D, D)
-        self.feed_forward_norm = LayerNorm(D)
+        self.feed_forward_norm = nn.LayerNorm(D)
         self.expand = Linear(D, config.d_ff)
         self.contract = Linear(config.d_ff, D)
 
@@ -81,10 +82,10 @@ class TransformerBlock(nn.Module):
 
     def feed_forward(self, hidden_states: Tensor, attended: Tensor) -> Tensor:
         """All after attention, each (…, D) -> (…, D)."""
-        attended = self.attention_output(attended)
-        hidden_states, normed = self.feed_forward_norm.of_sum(hidden_states, attended)
-        added: Tensor = self.contract(self.expand.gelu(normed))  # (…, F) -> (…, D)
-        return hidden_states + added
+        hidden_states = hidden_states + self.attention_output(attended)
+        expanded = self.expand.gelu(self.feed_forward_norm(hidden_states))  # (…, F)
+        added: Tensor = hidden_states + self.contract(expanded)  # (…, F) -> (…, D)
+        return added
 
 
 class TransformerEncoder(AttendingEncoder):
@@ -100,7 +101,7 @@ class TransformerEncoder(AttendingEncoder):
         self.output_size = config.d_model
         self.project = Linear(config.input_size, config.d_model)
         self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.num_layers))
-        self.norm = LayerNorm(config.d_model)
+        self.norm = nn.LayerNorm(config.d_model)
         self.initialize()
 
     def initialize(self) -> None:
@@ -113,19 +114,29 @@ class TransformerEncoder(AttendingEncoder):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
-    def forward(
-        self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
-    ) -> Tensor:
-        layout = self.lay_out(attention_mask)
-        hidden_states = self.project(layout.gather(embeddings))  # (B, T, E) -> (…, D)
+    def place(self, embeddings: Tensor) -> Tensor:
+        return embeddings
+
+    def read(self, embeddings: Tensor, layout: Layout) -> Tensor:
+        hidden_states = self.project(embeddings)  # (…, E) -> (…, D)
         dtype = hidden_states.dtype
         biases = layout.biases(dtype)
-        turned = angles(embeddings.shape[1], self.head_size, embeddings.device)
-        rotation = layout.rotation(turned, dtype)
+        head_size = self.config.d_model // self.config.num_heads
+        rotation = layout.rotation(angles(layout.batch[1], head_size, embeddings.device), dtype)
         for block in self.blocks:
             hidden_states = block(hidden_states, layout, biases, rotation)
-        normed: Tensor = self.norm(layout.spread(hidden_states))
+        normed: Tensor = self.norm(hidden_states)
         return normed
+
+    def parts(self) -> Parts | None:
+        return Parts(
+            blocks=cast(Sequence[TransformerBlock], self.blocks),
+            heads=self.config.num_heads,
+            norms_first=True,
+            rotates=True,
+            project=self.project,
+            last_norm=self.norm,
+        )
 
     def flops(self, length: int) -> int:
         D, layers = self.config.d_model, self.config.num_layers
@@ -135,7 +146,3 @@ class TransformerEncoder(AttendingEncoder):
     @property
     def num_layers(self) -> int:
         return self.config.num_layers
-
-    @property
-    def head_size(self) -> int:
-        return self.config.d_model // self.config.num_heads

@@ -1,28 +1,29 @@
-/* Attention of every text of a batch over itself, all heads, in one call: bfloat16 in and out, with
- * scores, softmax and sums in float32. attention.py says why, and calls it.
+/* Attention of every text of a batch over itself: bfloat16 in and out, with scores in float32.
  *
- * Texts lie one after another in a line of tokens, so nothing is padded and no mask is needed. Each
- * head of each text is computed by itself, on the processor's matrix tiles (AMX): its keys and
- * values are laid out as tiles, then 32 queries at a time are scored against all keys, and their
- * softmax weighs all values. What was rotated for its position (transformer.py) is rotated on the
- * way into the tiles. Most of the time goes into the softmax: an exponential for each pair of
- * tokens.
+ * Each head of each text is computed by itself: its keys and values are laid out as tiles, then 32
+ * queries at a time are scored against all keys, and their softmax weighs all values. What was
+ * rotated for its position (transformer.py) is rotated on the way into the tiles. Most of the time
+ * goes into the softmax, a power for each pair of tokens: so powers are made of integers, two to a
+ * lane.
  */
 
-#include "native.h"
+#include "encoder.h"
 
 #ifdef LOCKSTEP_X86
 
 enum {
     QUERIES = 2 * ROWS,     /* at a time: each tile of keys and values is read for all of them */
+    KEYS = 128,             /* at a time: so that scores stay in the nearest cache */
+    PLAIN_OCTAVES = 100,    /* of 127: up to here weights are powers of scores as they are */
     NEXT = QUERIES * LANES, /* from a query's scores of 16 keys to those of the next 16 */
 };
 
 /* What a thread works with, for texts of `longest` tokens. */
 struct scratch {
     bfloat16 *keys, *values; /* laid out; tokens a multiple of INPUTS */
-    bfloat16 *rows;          /* (QUERIES, size) */
-    float *scores;           /* (tokens / 16, QUERIES, 16) */
+    bfloat16 *queries;       /* (tokens, size) */
+    float *scores;           /* (KEYS / 16, QUERIES, 16) */
+    float *sums;             /* (size / 32, QUERIES, 32), of values weighed */
 };
 
 /* Cosines and sines of a position, (size / 2) each; or NULL. */
@@ -30,24 +31,14 @@ struct angles {
     const float *cosines, *sines;
 };
 
-/* 2^y, 2e-4 of it off at most, which bfloat16 can't tell: by a polynomial fitted to its fraction. */
-INLINE __m512 power_of_two(__m512 y) {
-    const __m512 f = _mm512_reduce_ps(y, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); /* 0 to 1 */
-    __m512 power = _mm512_set1_ps(7.91934e-2f);
-    power = _mm512_fmadd_ps(power, f, _mm512_set1_ps(2.241384e-1f));
-    power = _mm512_fmadd_ps(power, f, _mm512_set1_ps(6.963643e-1f));
-    power = _mm512_fmadd_ps(power, f, _mm512_set1_ps(9.999072e-1f));
-    return _mm512_scalef_ps(power, y); /* which takes the floor of y */
-}
-
 /* ---- Into tiles ---- */
 
-INLINE struct angles angles_at(const struct texts *texts, int position, int size) {
+INLINE struct angles angles_at(const struct batch *batch, int position, int size) {
     struct angles none = {NULL, NULL};
-    if (!texts->rotation)
+    if (!batch->rotation)
         return none;
-    const float *cosines = texts->rotation + (ptrdiff_t)position * (size / 2);
-    struct angles at = {cosines, cosines + (ptrdiff_t)texts->longest * (size / 2)};
+    const float *cosines = batch->rotation + (ptrdiff_t)position * (size / 2);
+    struct angles at = {cosines, cosines + (ptrdiff_t)batch->positions * (size / 2)};
     return at;
 }
 
@@ -96,66 +87,89 @@ INLINE void transpose(bfloat16 *to, const bfloat16 *from, ptrdiff_t width) {
     }
 }
 
-/* Tiles of 16 keys by 32 features, (tokens / 16, size / 32); missing keys are of zeros. */
-INLINE void lay_out_keys(const struct texts *texts, struct scratch at, const bfloat16 *from,
-                         ptrdiff_t stride, int length, int size) {
-    bfloat16 *keys = at.keys;
+/* Tiles of 16 keys by 32 features, (tokens / 16, size / 32); missing keys are of zeros. Returns the
+ * square of the longest. */
+INLINE float lay_out_keys(const struct batch *batch, struct scratch at, const bfloat16 *from,
+                          ptrdiff_t stride, int length, int size) {
+    bfloat16 *keys = at.keys, *rows = (bfloat16 *)at.scores;
+    __m512 longest = _mm512_setzero_ps();
     for (int first = 0; first < length; first += ROWS) {
         for (int row = 0; row < ROWS; row++) {
-            bfloat16 *to = at.rows + row * size;
+            bfloat16 *to = rows + row * size;
             const int token = first + row;
             if (token < length)
-                copy_row(to, from + token * stride, size, angles_at(texts, token, size));
+                copy_row(to, from + token * stride, size, angles_at(batch, token, size));
             else
                 memset(to, 0, (size_t)size * sizeof *to);
         }
-        for (int feature = 0; feature < size; feature += INPUTS, keys += TILE)
-            transpose(keys, at.rows + feature, size);
+        __m512 squares = _mm512_setzero_ps(); /* by key */
+        for (int feature = 0; feature < size; feature += INPUTS, keys += TILE) {
+            transpose(keys, rows + feature, size);
+            for (int pair = 0; pair < ROWS; pair++) {
+                const __m512bh both = (__m512bh)_mm512_load_si512(keys + pair * INPUTS);
+                squares = _mm512_dpbf16_ps(squares, both, both);
+            }
+        }
+        longest = _mm512_max_ps(squares, longest);
     }
+    return _mm512_reduce_max_ps(longest);
+}
+
+INLINE float square(const bfloat16 *row, int size) {
+    __m512 squares = _mm512_setzero_ps();
+    for (int i = 0; i < size; i += INPUTS) {
+        const __m512bh some = (__m512bh)_mm512_loadu_si512(row + i);
+        squares = _mm512_dpbf16_ps(squares, some, some);
+    }
+    return _mm512_reduce_add_ps(squares);
 }
 
 INLINE __m512i features_of(const bfloat16 *from) {
     return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from));
 }
 
+/* Which of 32 tokens the first of a pair of weights is of: `powers` packs four of the first 16
+ * beside four of the second. */
+INLINE int token_of(int pair) { return pair / 4 * 4 + pair % 2 * 2 + (pair & 2 ? LANES : 0); }
+
 /* Tiles of 32 values, in pairs, by 16 features, (tokens / 32, size / 16); missing ones are zeros. */
 INLINE void lay_out_values(bfloat16 *values, const bfloat16 *from, ptrdiff_t stride, int length,
                            int size) {
     for (int first = 0; first < length; first += INPUTS)
         for (int feature = 0; feature < size; feature += LANES, values += TILE)
-            for (int row = 0; row < INPUTS; row += 2) {
-                const int token = first + row;
-                const bfloat16 *pair = from + token * stride + feature;
+            for (int pair = 0; pair < ROWS; pair++) {
+                const int token = first + token_of(pair);
+                const bfloat16 *value = from + token * stride + feature;
                 __m512i low = _mm512_setzero_si512(), high = low;
                 if (token < length)
-                    low = features_of(pair);
+                    low = features_of(value);
                 if (token + 1 < length)
-                    high = _mm512_slli_epi32(features_of(pair + stride), 16);
-                _mm512_store_si512(values + row * LANES, _mm512_or_si512(low, high));
+                    high = _mm512_slli_epi32(features_of(value + stride), 16);
+                _mm512_store_si512(values + pair * INPUTS, _mm512_or_si512(low, high));
             }
 }
 
 /* ---- A block of queries ---- */
 
 /* Two tiles of keys at a time, the second of which may be of no key: `weigh` leaves it out. */
-INLINE void score(struct scratch at, int length, int size, int blocks) {
+INLINE void score(struct scratch at, const bfloat16 *rows, const bfloat16 *keys, int length, int size,
+                  int blocks) {
     const int depth = size / INPUTS;
-    const bfloat16 *keys = at.keys;
     float *scores = at.scores;
     STORED();
     for (int key = 0; key < length; key += 2 * LANES, scores += 2 * NEXT, keys += 2 * depth * TILE) {
-        _tile_zero(0);
+    _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);
         _tile_zero(3);
         for (int k = 0; k < depth; k++) {
-            _tile_loadd(4, at.rows + k * INPUTS, size * 2);
+            _tile_loadd(4, rows + k * INPUTS, size * 2);
             _tile_loadd(6, keys + k * TILE, 64);
             _tile_dpbf16ps(0, 4, 6);
             _tile_loadd(7, keys + (depth + k) * TILE, 64);
             _tile_dpbf16ps(2, 4, 7);
             if (blocks > 1) {
-                _tile_loadd(5, at.rows + ROWS * size + k * INPUTS, size * 2);
+                _tile_loadd(5, rows + ROWS * size + k * INPUTS, size * 2);
                 _tile_dpbf16ps(1, 5, 6);
                 _tile_dpbf16ps(3, 5, 7);
             }
@@ -170,57 +184,94 @@ INLINE void score(struct scratch at, int length, int size, int blocks) {
     STORED();
 }
 
-INLINE __m512 weight(const float *score, __m512 scale, __m512 less) {
-    return power_of_two(_mm512_fmadd_ps(_mm512_load_ps(score), scale, less));
+/* By how much 2^f - 1 is less than f, in 128ths; of each 64th f. */
+static const uint8_t LESS[64] __attribute__((aligned(64))) = {
+    0, 1, 1, 2, 2, 3, 4, 4, 5, 5, 5, 6, 6, 7, 7, 8,
+    8, 8, 9, 9, 9, 9, 10, 10, 10, 10, 10, 11, 11, 11, 11, 11,
+    11, 11, 11, 11, 11, 11, 11, 11, 11, 10, 10, 10, 10, 10, 9, 9,
+    9, 8, 8, 8, 7, 7, 6, 6, 5, 5, 4, 3, 3, 2, 1, 1,
+};
+
+/* bfloat16 of 2^y, 0.7% off at most, of 32 scores: 128 y + 127 * 128 is its exponent and, but for
+ * `LESS`, its fraction. As weights lie: four of the first 16 beside four of the second. */
+INLINE __m512i powers(__m512 low, __m512 high, __m512 scale, __m512 shift) {
+    const __m512i first = _mm512_cvtps_epi32(_mm512_fmadd_ps(low, scale, shift));
+    const __m512i second = _mm512_cvtps_epi32(_mm512_fmadd_ps(high, scale, shift));
+    const __m512i linear = _mm512_packus_epi32(first, second); /* what is below 2^-127 is zero */
+    const __m512i less = _mm512_maskz_permutexvar_epi8(
+        0x5555555555555555, _mm512_srli_epi16(linear, 1), _mm512_load_si512(LESS));
+    return _mm512_sub_epi16(linear, less);
 }
 
-/* A query's scores to 2^(scale * (score - the largest)), in place: 32 in bfloat16 where the first
- * 16 of 32 scores were. Returns what makes their sum one. (Beyond 2^30 the difference, of products
- * one of which is rounded, would be too far off.) */
-INLINE float weigh(float *scores, int length, float scale) {
+/* Of a query, as far as keys have been read. */
+struct softmax {
+    float octave; /* weights are of 2^(scale * score - octave) */
+    float sum;    /* of weights */
+    int is_plain; /* octave 0 will do; otherwise the largest weight is between 1/2 and 1 */
+};
+
+/* 2^octaves, of whole ones, none above 0. */
+INLINE float power_of_two(float octaves) {
+    const uint32_t bits = octaves > -127.0f ? (uint32_t)(127 + (int)octaves) << 23 : 0;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return power;
+}
+
+/* The largest of a query's scores. */
+INLINE float largest(const float *scores, int length) {
     const __m512 none = _mm512_set1_ps(-__builtin_inff());
+    __m512 most = none;
+    for (int key = 0; key < length; key += LANES, scores += NEXT) {
+        const int rest = length - key;
+        const __mmask16 some = (__mmask16)(rest < LANES ? (1u << rest) - 1 : 0xffff);
+        most = _mm512_max_ps(most, _mm512_mask_load_ps(none, some, scores));
+    }
+    return _mm512_reduce_max_ps(most);
+}
+
+/* A query's scores to weights, in place: 32 in bfloat16 where the first 16 of 32 scores were.
+ * Returns their sum. */
+INLINE float weigh(float *scores, int length, float scale, float octave) {
+    const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
+    const __m512 by = _mm512_set1_ps(128 * scale), shift = _mm512_set1_ps(128 * (127 - octave));
     const int pairs = length / INPUTS, rest = length % INPUTS;
-    const __mmask16 first = (__mmask16)(rest < LANES ? (1u << rest) - 1 : 0xffff);
-    const __mmask16 second = (__mmask16)(rest > LANES ? (1u << (rest - LANES)) - 1 : 0);
     float *last = scores + pairs * 2 * NEXT;
-    __m512 most = none, other = none;
-    for (float *at = scores; at < last; at += 2 * NEXT) {
-        most = _mm512_max_ps(most, _mm512_load_ps(at));
-        other = _mm512_max_ps(other, _mm512_load_ps(at + NEXT));
-    }
-    if (rest) {
-        most = _mm512_max_ps(most, _mm512_mask_load_ps(none, first, last));
-        other = _mm512_max_ps(other, _mm512_mask_load_ps(none, second, last + NEXT));
-    }
-    const __m512 by = _mm512_set1_ps(scale);
-    const __m512 less =
-        _mm512_set1_ps(-scale * _mm512_reduce_max_ps(_mm512_max_ps(most, other)));
-    __m512 sum = _mm512_setzero_ps(), added = sum;
+    __m512 sum = _mm512_setzero_ps();
 #pragma GCC unroll 2
     for (float *at = scores; at < last; at += 2 * NEXT) {
-        const __m512 low = weight(at, by, less), high = weight(at + NEXT, by, less);
-        sum = _mm512_add_ps(sum, low);
-        added = _mm512_add_ps(added, high);
-        _mm512_store_si512(at, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+        const __m512i weights = powers(_mm512_load_ps(at), _mm512_load_ps(at + NEXT), by, shift);
+        sum = _mm512_dpbf16_ps(sum, (__m512bh)weights, ones);
+        _mm512_store_si512(at, weights);
     }
     if (rest) {
-        const __m512 low = _mm512_maskz_mov_ps(first, weight(last, by, less));
-        const __m512 high = _mm512_maskz_mov_ps(second, weight(last + NEXT, by, less));
-        sum = _mm512_add_ps(sum, low);
-        added = _mm512_add_ps(added, high);
-        _mm512_store_si512(last, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+        const __m512 none = _mm512_set1_ps(-__builtin_inff());
+        const __mmask16 first = (__mmask16)(rest < LANES ? (1u << rest) - 1 : 0xffff);
+        const __mmask16 second = (__mmask16)(rest > LANES ? (1u << (rest - LANES)) - 1 : 0);
+        const __m512 low = _mm512_mask_load_ps(none, first, last);
+        const __m512 high = _mm512_mask_load_ps(none, second, last + NEXT);
+        const __m512i weights = powers(low, high, by, shift);
+        sum = _mm512_dpbf16_ps(sum, (__m512bh)weights, ones);
+        _mm512_store_si512(last, weights);
     }
-    return 1.0f / _mm512_reduce_add_ps(_mm512_add_ps(sum, added));
+    return _mm512_reduce_add_ps(sum);
 }
 
-/* 32 features of all values, weighed: (QUERIES, 32). */
+/* 32 features of values, weighed and added to earlier sums, if there are any: (QUERIES, 32). */
 INLINE void blend(float *sums, const float *weights, const bfloat16 *values, int length, int size,
-                  int blocks) {
+                  int blocks, int earlier) {
     STORED();
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
+    if (earlier) {
+        _tile_loadd(0, sums, 128);
+        _tile_loadd(1, sums + ROWS * INPUTS, 128);
+        _tile_loadd(2, sums + LANES, 128);
+        _tile_loadd(3, sums + ROWS * INPUTS + LANES, 128);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
     for (int token = 0; token < length; token += INPUTS) {
         _tile_loadd(4, weights, 64);
         _tile_loadd(6, values, 64);
@@ -244,97 +295,113 @@ INLINE void blend(float *sums, const float *weights, const bfloat16 *values, int
     STORED();
 }
 
-/* Queries from `first` on, up to 16 times `blocks`. */
-INLINE void attend(const struct texts *texts, struct scratch at, const bfloat16 *from, bfloat16 *to,
-                   int first, int length, int size, int blocks) {
-    const ptrdiff_t width = (ptrdiff_t)texts->heads * size;
+/* Another octave for a query, if its scores want one. */
+INLINE void change_octave(struct softmax *softmax, float *sums, float highest, int size) {
+    const float octave = highest > softmax->octave ? __builtin_ceilf(highest) : softmax->octave;
+    const float by = power_of_two(softmax->octave - octave);
+    softmax->octave = octave;
+    softmax->sum *= by;
+    for (int i = 0; i < size; i += LANES) {
+        float *sum = sums + i / INPUTS * INPUTS * QUERIES + i % INPUTS;
+        _mm512_store_ps(sum, _mm512_mul_ps(_mm512_load_ps(sum), _mm512_set1_ps(by)));
+    }
+}
+
+/* Queries from `first` on, up to 16 times `blocks`. `longest` is the square of the longest key. */
+INLINE void attend_some(const struct attention *attention, struct scratch at, bfloat16 *to,
+                        float longest, int first, int length, int size, int blocks) {
+    const ptrdiff_t width = (ptrdiff_t)attention->heads * size;
     const int some = length - first < blocks * ROWS ? length - first : blocks * ROWS;
     const float scale = 1.44269504f / __builtin_sqrtf((float)size); /* of 2, not of e */
-    float inverse[QUERIES], sums[QUERIES * INPUTS] __attribute__((aligned(64)));
-    for (int query = 0; query < some; query++)
-        copy_row(at.rows + query * size, from + (first + query) * 3 * width, size,
-                 angles_at(texts, first + query, size));
-    score(at, length, size, blocks);
-    for (int query = 0; query < some; query++)
-        inverse[query] = weigh(at.scores + query * LANES, length, scale);
-    for (int feature = 0; feature < size; feature += INPUTS) {
-        blend(sums, at.scores, at.values + feature / LANES * TILE, length, size, blocks);
+    const float plain = PLAIN_OCTAVES * PLAIN_OCTAVES / (longest * scale * scale);
+    struct softmax softmax[QUERIES];
+    for (int query = 0; query < some; query++) {
+        const bfloat16 *row = at.queries + (first + query) * size;
+        /* No score is larger than the product of both lengths. */
+        softmax[query].is_plain = square(row, size) <= plain;
+        softmax[query].octave = softmax[query].is_plain ? 0 : -__builtin_inff();
+        softmax[query].sum = 0;
+    }
+    for (int key = 0; key < length; key += KEYS) {
+        const int keys = length - key < KEYS ? length - key : KEYS;
+        score(at, at.queries + first * size, at.keys + key * size, keys, size, blocks);
         for (int query = 0; query < some; query++) {
-            const float *sum = sums + query * INPUTS;
-            const __m512 by = _mm512_set1_ps(inverse[query]);
-            bfloat16 *attended = to + (first + query) * width + feature;
-            narrow(attended, _mm512_mul_ps(_mm512_load_ps(sum), by));
-            narrow(attended + LANES, _mm512_mul_ps(_mm512_load_ps(sum + LANES), by));
+            float *scores = at.scores + query * LANES;
+            if (!softmax[query].is_plain)
+                change_octave(softmax + query, at.sums + query * INPUTS, scale * largest(scores, keys), size);
+            softmax[query].sum += weigh(scores, keys, scale, softmax[query].octave);
+        }
+        for (int i = 0; i < size; i += INPUTS)
+            blend(at.sums + i * QUERIES, at.scores, at.values + key * size + i / LANES * TILE, keys,
+                  size, blocks, key > 0);
+    }
+    for (int query = 0; query < some; query++) {
+        const __m512 by = _mm512_set1_ps(1.0f / softmax[query].sum);
+        for (int i = 0; i < size; i += INPUTS) {
+            const float *sum = at.sums + i * QUERIES + query * INPUTS;
+            const __m512 low = _mm512_mul_ps(_mm512_load_ps(sum), by);
+            const __m512 high = _mm512_mul_ps(_mm512_load_ps(sum + LANES), by);
+            _mm512_storeu_si512(to + (first + query) * width + i,
+                                (__m512i)_mm512_cvtne2ps_pbh(high, low));
         }
     }
 }
 
 /* ---- A batch ---- */
 
-INLINE void head(const struct texts *texts, struct scratch at, int text, int head, int size) {
-    const ptrdiff_t width = (ptrdiff_t)texts->heads * size;
-    const ptrdiff_t start = texts->starts[text];
-    const int length = (int)(texts->starts[text + 1] - start);
-    const bfloat16 *from = texts->projected + start * 3 * width + head * size;
-    bfloat16 *to = texts->attended + start * width + head * size;
-    lay_out_keys(texts, at, from + width, 3 * width, length, size);
+/* One part of the queries of a head. */
+INLINE void attend_part(const struct attention *attention, struct scratch at, int text, int head,
+                        int part, int size) {
+    const struct batch *batch = attention->batch;
+    const ptrdiff_t width = (ptrdiff_t)attention->heads * size;
+    const ptrdiff_t start = batch->starts[text];
+    const int length = (int)(batch->starts[text + 1] - start);
+    const bfloat16 *from = attention->projected + start * 3 * width + head * size;
+    bfloat16 *to = attention->attended + start * width + head * size;
+    const int blocks = (length + QUERIES - 1) / QUERIES, parts = attention->parts;
+    const int end = blocks * (part + 1) / parts * QUERIES;
+    int first = blocks * part / parts * QUERIES;
+    if (first == end)
+        return;
+    const float longest = lay_out_keys(batch, at, from + width, 3 * width, length, size);
     lay_out_values(at.values, from + 2 * width, 3 * width, length, size);
-    for (int first = 0; first < length; first += QUERIES)
+    for (int query = first; query < end && query < length; query++)
+        copy_row(at.queries + query * size, from + query * 3 * width, size, angles_at(batch, query, size));
+    for (; first < end; first += QUERIES)
         if (length - first > ROWS)
-            attend(texts, at, from, to, first, length, size, 2);
+            attend_some(attention, at, to, longest, first, length, size, 2);
         else
-            attend(texts, at, from, to, first, length, size, 1);
+            attend_some(attention, at, to, longest, first, length, size, 1);
 }
 
 static ptrdiff_t in_tiles(int tokens) { return (tokens + INPUTS - 1) / INPUTS * (ptrdiff_t)INPUTS; }
 
-TARGET static void heads(const struct texts *texts, char *memory, int *next) {
-    const ptrdiff_t size = texts->size, tokens = in_tiles(texts->longest);
+ptrdiff_t attention_bytes(int longest, int size) {
+    const ptrdiff_t tokens = in_tiles(longest);
+    return 3 * tokens * size * (ptrdiff_t)sizeof(bfloat16) +
+           QUERIES * (KEYS + size) * (ptrdiff_t)sizeof(float);
+}
+
+TARGET void attend(const struct attention *attention, char *memory, int *next) {
+    const ptrdiff_t size = attention->size, tokens = in_tiles(attention->batch->longest);
+    const int parts = attention->parts, heads = attention->heads;
     struct scratch at = {.keys = (bfloat16 *)memory};
     at.values = at.keys + tokens * size;
-    at.rows = at.values + tokens * size;
-    at.scores = (float *)(at.rows + QUERIES * size);
-    configure_tiles(ROWS);
+    at.queries = at.values + tokens * size;
+    at.scores = (float *)(at.queries + tokens * size);
+    at.sums = at.scores + QUERIES * KEYS;
     for (;;) {
         const int item = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED);
-        if (item >= texts->count * texts->heads)
+        if (item >= attention->batch->texts * heads * parts)
             break;
-        const int text = item / texts->heads, of = item % texts->heads;
+        const int part = item % parts, head = item / parts % heads, text = item / parts / heads;
         if (size == 32) /* most models', compiled for themselves */
-            head(texts, at, text, of, 32);
+            attend_part(attention, at, text, head, part, 32);
         else if (size == 64)
-            head(texts, at, text, of, 64);
+            attend_part(attention, at, text, head, part, 64);
         else
-            head(texts, at, text, of, texts->size);
-    }
-    _tile_release();
-}
-
-/* Bytes of what `heads` works with. */
-int64_t lockstep_scratch_bytes(int longest, int size) {
-    const ptrdiff_t tokens = in_tiles(longest);
-    return (2 * tokens + QUERIES) * size * (ptrdiff_t)sizeof(bfloat16) +
-           QUERIES * tokens * (ptrdiff_t)sizeof(float);
-}
-
-/* Threads, torch's own and as many, take the next head of a text each. */
-void lockstep_attend(const struct texts *texts) {
-    int next = 0;
-#pragma omp parallel if (texts->threads > 1)
-    {
-        int thread = 0;
-#ifdef _OPENMP
-        thread = omp_get_thread_num();
-#endif
-        if (thread < texts->threads)
-            heads(texts, texts->scratch + (ptrdiff_t)thread * texts->scratch_bytes, &next);
+            attend_part(attention, at, text, head, part, attention->size);
     }
 }
-
-#else
-
-int64_t lockstep_scratch_bytes(int longest, int size) { return (int64_t)longest * size; }
-
-void lockstep_attend(const struct texts *texts) { (void)texts; }
 
 #endif

@@ -4,8 +4,8 @@
 
 /* What native.py must have been written for. */
 int lockstep_abi(void) {
-    return VERSION << 24 | (int)sizeof(struct layer) << 16 | (int)sizeof(struct texts) << 8 |
-           (int)sizeof(struct norms);
+    return VERSION << 24 ^ (int)sizeof(struct layer) << 18 ^ (int)sizeof(struct block) << 12 ^
+           (int)sizeof(struct encoder) << 6 ^ (int)sizeof(struct batch);
 }
 
 #ifdef LOCKSTEP_X86
@@ -28,7 +28,8 @@ int lockstep_way(void) {
         !(newer >> 5 & 1)) /* AVX512-BF16 */
         return NONE;
     /* AMX-BF16 and AMX-TILE; Linux hands a process the tiles' 8 KB (18) when asked (0x1023). */
-    if ((tiles >> 22 & 1) && (tiles >> 24 & 1) && syscall(SYS_arch_prctl, 0x1023, 18) == 0)
+    if ((tiles >> 22 & 1) && (tiles >> 24 & 1) && __builtin_cpu_supports("avx512vbmi") &&
+        syscall(SYS_arch_prctl, 0x1023, 18) == 0)
         return TILES;
     return VECTORS;
 }

@@ -3,7 +3,7 @@
 #ifndef LOCKSTEP_NATIVE_H
 #define LOCKSTEP_NATIVE_H
 
-#define _DEFAULT_SOURCE /* syscall */
+#define _DEFAULT_SOURCE /* syscall, clock_gettime */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -12,7 +12,7 @@
 #include <omp.h>
 #endif
 
-enum { VERSION = 2 }; /* another with every change of what native.py must know */
+enum { VERSION = 3 }; /* another with every change of what native.py must know */
 enum way { NONE, VECTORS, TILES };
 enum cell { RNN, GRU, LSTM };
 
@@ -30,25 +30,44 @@ struct layer {
     int32_t cell, way, backward, threads;
 };
 
-/* Of a batch that attends: attention.c. */
-struct texts {
-    const bfloat16 *projected; /* (N, 3, heads, size): a query, a key and a value of each token */
-    const float *rotation;     /* (2, longest, size / 2): cosines and sines; or NULL */
-    const int32_t *starts;     /* (count + 1): where each text's tokens begin, and all end */
-    bfloat16 *attended;        /* (N, heads, size) */
-    char *scratch;             /* `threads` times `scratch_bytes`, aligned to 64 */
-    int32_t count, longest;    /* texts; tokens of the longest */
-    int32_t heads, size, threads, scratch_bytes;
+/* A linear layer's: encoder.c, like all that follows. */
+struct weights {
+    const bfloat16 *tiles; /* (outputs / 32, inputs / 32, 2) of 16 pairs of inputs by 16 outputs */
+    const float *bias;     /* (outputs) */
+    int32_t inputs, outputs;
 };
 
-/* Of layer norms: norm.c. */
-struct norms {
-    const bfloat16 *states, *added; /* (count, width); what is added to the states, or NULL */
-    const float *weight, *bias;     /* (width) */
-    bfloat16 *sums, *normed;        /* (count, width); no sums where nothing is added */
-    int32_t count, width;           /* width a multiple of LANES, WIDEST at most */
-    int32_t threads;
+struct norm {
+    const float *weight, *bias; /* (width), or NULL where nothing is to be normed */
     float epsilon;
+};
+
+/* A layer of attention and its feed-forward. */
+struct block {
+    struct weights query_key_value, attention_output, expand, contract;
+    struct norm attention_norm, feed_forward_norm;
+};
+
+struct encoder {
+    const struct block *blocks;
+    struct weights project; /* before all blocks; of no outputs where there is none */
+    struct norm first_norm, last_norm; /* after that, and after all blocks */
+    int32_t count, norms_first; /* blocks; whether their norms come before what they norm for */
+    int32_t width, heads;
+};
+
+/* What time goes into, while somebody looks. */
+enum kind { PRODUCTS, ATTENTION, NORMS, WAITING, KINDS };
+
+struct batch {
+    const bfloat16 *embeddings; /* (N, inputs): texts one after another */
+    const float *rotation;      /* (2, positions, head / 2): cosines and sines; or NULL */
+    const int32_t *starts;      /* (texts + 1): where each begins, and all end: N */
+    bfloat16 *states;           /* (N, width) */
+    char *scratch;              /* lockstep_scratch_bytes, aligned to 64 */
+    double *seconds;            /* (KINDS): what the call's own thread did in them; or NULL */
+    int32_t texts, longest;     /* tokens of the longest */
+    int32_t positions, threads;
 };
 
 #if defined(__x86_64__) && defined(__linux__)
@@ -63,8 +82,8 @@ enum {
     TILE = INPUTS * LANES,
 };
 
-#define TARGET \
-    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,amx-tile,amx-bf16")))
+#define VECTORS_AND_TILES "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,amx-tile,amx-bf16"
+#define TARGET __attribute__((target(VECTORS_AND_TILES)))
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
 INLINE __m512 widen(const bfloat16 *from) {
@@ -76,8 +95,8 @@ INLINE void narrow(bfloat16 *to, __m512 values) {
     _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(values));
 }
 
-/* The first six keep up to `rows` rows, those of weights all. */
-INLINE void configure_tiles(int rows) {
+/* Of the first six the even ones keep up to `top` rows, the odd ones `bottom`; those of weights all. */
+INLINE void configure_tiles(int top, int bottom) {
     struct {
         uint8_t palette, start, reserved[14];
         uint16_t bytes[16];
@@ -85,7 +104,7 @@ INLINE void configure_tiles(int rows) {
     } __attribute__((aligned(64))) tiles = {.palette = 1};
     for (int tile = 0; tile < 8; tile++) {
         tiles.bytes[tile] = 64;
-        tiles.rows[tile] = tile < 6 ? rows : ROWS;
+        tiles.rows[tile] = tile >= 6 ? ROWS : tile % 2 ? bottom : top;
     }
     /* gcc's intrinsic says that it reads 8 bytes, and the rest would be left out. */
     __asm__ volatile("" : : "r"(&tiles) : "memory");

@@ -1,73 +1,42 @@
-/* Layer norms of rows, and of what is added to them first, in one pass: bfloat16 in and out, with
- * sums in float32. norm.py says why, and calls it.
- */
+/* Layer norms of rows: bfloat16 in and out, with sums in float32. */
 
-#include "native.h"
+#include "encoder.h"
 
 #ifdef LOCKSTEP_X86
 
-enum {
-    WIDEST = 1024, /* features of a row, which is kept at hand in float32 */
-    WORTH = 32,    /* rows for which another thread is worth its while */
-};
-
-INLINE void norm(const struct norms *norms, ptrdiff_t start, int width) {
-    float row[WIDEST] __attribute__((aligned(64)));
-    const bfloat16 *states = norms->states + start;
-    __m512 sum = _mm512_setzero_ps(), squares = sum;
-    for (int i = 0; i < width; i += LANES) {
-        __m512 x = widen(states + i);
-        if (norms->added) {
-            x = _mm512_add_ps(x, widen(norms->added + start + i));
-            narrow(norms->sums + start + i, x);
-        }
-        _mm512_store_ps(row + i, x);
-        sum = _mm512_add_ps(sum, x);
+/* The variance is the mean of squares less the mean's: bfloat16 has 8 bits, so what float32's 24
+ * lose where numbers lie close together is less than they have been rounded by. */
+INLINE void normalize_row(const struct norm *norm, const bfloat16 *from, bfloat16 *to, int width) {
+    __m512 sum = _mm512_setzero_ps(), squares = sum, other_sum = sum, other_squares = sum;
+    for (int i = 0; i < width; i += 2 * LANES) {
+        const __m512 low = widen(from + i), high = widen(from + i + LANES);
+        sum = _mm512_add_ps(sum, low);
+        squares = _mm512_fmadd_ps(low, low, squares);
+        other_sum = _mm512_add_ps(other_sum, high);
+        other_squares = _mm512_fmadd_ps(high, high, other_squares);
     }
-    const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum) / (float)width);
+    const float mean = _mm512_reduce_add_ps(_mm512_add_ps(sum, other_sum)) / (float)width;
+    const float square = _mm512_reduce_add_ps(_mm512_add_ps(squares, other_squares)) / (float)width;
+    const float found = square - mean * mean, variance = found < 0 ? 0 : found;
+    const __m128 deviation = _mm_sqrt_ss(_mm_set_ss(variance + norm->epsilon));
+    const float by = 1.0f / _mm_cvtss_f32(deviation);
+    const __m512 scale = _mm512_set1_ps(by), shift = _mm512_set1_ps(-mean * by);
     for (int i = 0; i < width; i += LANES) {
-        const __m512 off = _mm512_sub_ps(_mm512_load_ps(row + i), mean);
-        _mm512_store_ps(row + i, off);
-        squares = _mm512_fmadd_ps(off, off, squares);
-    }
-    const float variance = _mm512_reduce_add_ps(squares) / (float)width;
-    const __m512 scale = _mm512_set1_ps(1.0f / __builtin_sqrtf(variance + norms->epsilon));
-    for (int i = 0; i < width; i += LANES) {
-        const __m512 x = _mm512_mul_ps(_mm512_load_ps(row + i), scale);
-        const __m512 weight = _mm512_loadu_ps(norms->weight + i);
-        narrow(norms->normed + start + i, _mm512_fmadd_ps(x, weight, _mm512_loadu_ps(norms->bias + i)));
+        const __m512 x = _mm512_fmadd_ps(widen(from + i), scale, shift);
+        const __m512 weight = _mm512_loadu_ps(norm->weight + i);
+        narrow(to + i, _mm512_fmadd_ps(x, weight, _mm512_loadu_ps(norm->bias + i)));
     }
 }
 
-TARGET static void part(const struct norms *norms, ptrdiff_t first, ptrdiff_t end) {
-    const int width = norms->width;
+TARGET void normalize(const struct norm *norm, const bfloat16 *states, bfloat16 *normed, int width,
+                      int first, int end) {
     for (ptrdiff_t row = first; row < end; row++)
         if (width == 256) /* those of the models that are shipped, compiled for themselves */
-            norm(norms, row * width, 256);
+            normalize_row(norm, states + row * 256, normed + row * 256, 256);
         else if (width == 384)
-            norm(norms, row * width, 384);
+            normalize_row(norm, states + row * 384, normed + row * 384, 384);
         else
-            norm(norms, row * width, width);
+            normalize_row(norm, states + row * width, normed + row * width, width);
 }
-
-/* Threads, torch's own and as many, take as many rows each. */
-void lockstep_norm(const struct norms *norms) {
-    const int worth = (norms->count + WORTH - 1) / WORTH;
-    const int parts = norms->threads < worth ? norms->threads : worth;
-#pragma omp parallel if (parts > 1)
-    {
-        int thread = 0, threads = 1;
-#ifdef _OPENMP
-        thread = omp_get_thread_num(), threads = omp_get_num_threads();
-#endif
-        for (; thread < parts; thread += threads)
-            part(norms, (ptrdiff_t)norms->count * thread / parts,
-                 (ptrdiff_t)norms->count * (thread + 1) / parts);
-    }
-}
-
-#else
-
-void lockstep_norm(const struct norms *norms) { (void)norms; }
 
 #endif

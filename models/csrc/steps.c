@@ -261,8 +261,9 @@ INLINE void steps(const struct layer *layer, int cell, int way, int first, int e
     const int last = layer->length - 1;
     struct place at = {.memory = layer->memory + first * width};
     ptrdiff_t tokens = first; /* before the step's own */
+    const int some = end - first < ROWS ? end - first : ROWS;
     if (way == TILES)
-        configure_tiles(end - first < ROWS ? end - first : ROWS);
+        configure_tiles(some, some);
     for (int t = 0; layer->backward && t < last; t++)
         tokens += layer->rows[t];
     for (int done = 0; done <= last; done++) {

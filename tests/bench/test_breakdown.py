@@ -15,6 +15,7 @@ from bench.breakdown import (
     NATIVE,
     REST,
     break_down,
+    divided,
     kind_of,
     native_calls_named,
     shares_of,
@@ -22,7 +23,7 @@ from bench.breakdown import (
 )
 from bench.gap import load_subjects
 from models import native
-from models.norm import LayerNorm
+from models.transformer import TransformerConfig, TransformerEncoder
 from tests.models.native import need_library
 from tests.small import write_model
 
@@ -37,7 +38,7 @@ from tests.small import write_model
         ("aten::quantized_gru", "recurrence"),
         ("aten::convolution", "convolution"),
         ("aten::native_layer_norm", "norms"),
-        *zip(NATIVE.values(), ("attention", "norms", "recurrence"), strict=True),
+        *zip(NATIVE.values(), (REST, "recurrence"), strict=True),
         ("aten::copy_", "copies"),
         ("aten::add", "element by element"),
         (LABEL, REST),
@@ -92,12 +93,30 @@ def test_shares_of_a_forward_are_of_the_whole(
 @torch.inference_mode()
 def test_native_calls_are_seen_while_somebody_looks() -> None:
     need_library()
-    if native.way() is native.Way.NONE:
-        pytest.skip("this processor has no bfloat16")
-    norm = LayerNorm(32).bfloat16()
-    norm.pack()
-    function = native.loaded().lockstep_norm
-    with torch.profiler.profile() as profiled, native_calls_named():
-        norm(torch.randn(2, 32).bfloat16())
-    assert "native norm" in {one.key for one in profiled.key_averages()}
-    assert native.loaded().lockstep_norm is function
+    if native.way() is not native.Way.TILES:
+        pytest.skip("this processor has no matrix tiles")
+    config = TransformerConfig(input_size=32, d_model=64, num_heads=2, d_ff=96)
+    encoder = TransformerEncoder(config).bfloat16()
+    encoder.pack()
+    function = native.loaded().lockstep_encode
+    with torch.profiler.profile() as profiled, native_calls_named() as within:
+        for length in (7, 90):
+            encoder(torch.randn(1, length, 32).bfloat16(), torch.ones(1, length).bool())
+    (call,) = (one for one in profiled.key_averages() if one.key == "native encoder")
+    assert call.count == len(within) == 2
+    seconds = sum(map(sum, within))
+    assert 0 < seconds <= call.cpu_time_total / 1e6
+    assert all(min(parts[:3]) > 0 for parts in within)
+    assert native.loaded().lockstep_encode is function
+
+
+def test_native_call_is_divided_as_it_says() -> None:
+    times = {"norms": 1.0, REST: 9.0}
+    assert divided(times, (3.0, 2.0, 1.5, 0.5)) == {
+        "matrix products": 3.0,
+        "attention": 2.0,
+        "norms": 2.5,
+        "waiting for threads": 0.5,
+        REST: 2.0,
+    }
+    assert divided(times, ()) == times

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from itertools import chain
-from typing import Any
+from itertools import accumulate, chain
 
 import pytest
 import torch
@@ -12,16 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models import attending, line, native
 from models.arrangement import EVEN, SHARED_UP_TO, WIDTHS, arrange, best_fit
-from models.attending import AttendingEncoder, lay_out
-from models.base import Classifier, Encoder
+from models.base import Encoder
+from models.layout import Layout
 from models.line import Line
 from models.mpnet import MPNetConfig, MPNetEncoder
-from models.native import Way
 from models.rotation import angles, waves
 from models.rows import PART, usual
-from models.shared_rows import SharedRows
 from tests.models.test_contract import ATOL, RTOL, batch, logits, make
 
 ATTENDING = ("minilm", "transformer")
@@ -84,47 +79,41 @@ def test_rows_are_of_few_lengths() -> None:
     assert len(found) <= 512 // EVEN
 
 
-@pytest.mark.parametrize("by_text", [False, True], ids=["rows", "line"])
 @pytest.mark.parametrize("lengths", [MIXED, (5, 2), (30, 28, 3), (200, 100), (20, 20, 20), (7,)])
 @torch.inference_mode()
-def test_what_is_gathered_is_spread_again(lengths: tuple[int, ...], by_text: bool) -> None:
+def test_what_is_gathered_is_spread_again(lengths: tuple[int, ...]) -> None:
     mask = masked(*lengths)
-    laid_out = lay_out(mask, native=by_text)
+    laid_out = Layout.of(mask)
     hidden_states = torch.randn(*mask.shape, 3)
     states = laid_out.gather(hidden_states)
     assert states.shape == (usual(len(states)), 3)
     assert torch.equal(laid_out.spread(states)[mask], hidden_states[mask])
-    if isinstance(laid_out, Line):
-        assert laid_out.starts.tolist() == [sum(lengths[:text]) for text in range(len(lengths) + 1)]
-        assert torch.equal(states[: sum(lengths)], hidden_states[mask])
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12).map(tuple))
+def test_a_line_is_of_the_texts_alone(lengths: tuple[int, ...]) -> None:
+    mask = masked(*lengths)
+    line = Line.of(mask)
+    hidden_states = torch.randn(*mask.shape, 3)
+    states = line.gather(hidden_states)
+    assert torch.equal(states, hidden_states[mask])
+    assert torch.equal(line.spread(states)[mask], states)
+    assert line.spread(states).shape == hidden_states.shape
+    assert line.starts.tolist() == [0, *accumulate(lengths)]
+    assert (line.count, line.longest) == (sum(lengths), max(lengths))
 
 
 @pytest.mark.parametrize("lengths", [MIXED, (20, 20)])
 @torch.inference_mode()
 def test_places_are_turned_as_their_positions_are(lengths: tuple[int, ...]) -> None:
     mask = masked(*lengths)
-    laid_out = lay_out(mask)
-    assert isinstance(laid_out, SharedRows)
+    laid_out = Layout.of(mask)
     turned = angles(mask.shape[1], 8, mask.device)
     for wave, of_place in zip(waves(turned), laid_out.rotation(turned, torch.float32), strict=True):
         assert of_place.shape[1:] == (1, 1, 8)
         found = laid_out.spread(of_place.flatten(1))[mask]
         expected = torch.cat((wave, wave), 1).expand(len(lengths), -1, -1)[mask]
         assert torch.equal(found, expected)
-
-
-@pytest.fixture(params=Way, ids=lambda way: way.name.lower())
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Each way that this processor has, as if it were the fastest; and none."""
-    if native.way() < request.param:
-        pytest.skip("this processor has no such products")
-    monkeypatch.setattr(native, "way", lambda: request.param)
-    return request.param
-
-
-def attends_natively(classifier: Classifier) -> bool:
-    assert isinstance(classifier.encoder, AttendingEncoder)
-    return classifier.encoder.is_native
 
 
 def small_mpnet() -> MPNetEncoder:
@@ -135,7 +124,7 @@ def small_mpnet() -> MPNetEncoder:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", [*ATTENDING, "mpnet"])
 @torch.inference_mode()
-def test_text_reads_itself_alone(name: str, dtype: torch.dtype, way: Way) -> None:
+def test_text_reads_itself_alone(name: str, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     encoder = small_mpnet() if name == "mpnet" else make(name).encoder
     encoder = encoder.to(dtype)
@@ -154,23 +143,6 @@ def test_text_reads_itself_alone(name: str, dtype: torch.dtype, way: Way) -> Non
 
 
 @pytest.mark.parametrize("name", ATTENDING)
-@torch.inference_mode()
-def test_native_calls_change_no_answer_by_more_than_bfloat16_does(name: str, way: Way) -> None:
-    torch.manual_seed(0)
-    classifier = make(name)
-    plain, packed = (copy.deepcopy(classifier).cast(torch.bfloat16) for _ in range(2))
-    plain.encoder.share_rows = False
-    packed.pack()
-    assert attends_natively(packed) is (way is Way.TILES)
-    input_ids, mask = batch(MIXED)
-    exact, torchs, ours = (
-        form.summarize(input_ids, mask).float() for form in (classifier, plain, packed)
-    )
-    error, of_torchs = ((found - exact).square().mean().sqrt() for found in (ours, torchs))
-    assert error < 1.2 * of_torchs
-
-
-@pytest.mark.parametrize("name", ATTENDING)
 def test_rows_change_no_answer(name: str) -> None:
     torch.manual_seed(0)
     classifier = make(name)
@@ -182,19 +154,12 @@ def test_rows_change_no_answer(name: str) -> None:
 
 @pytest.mark.parametrize("name", ATTENDING)
 @pytest.mark.parametrize("lengths", [MIXED, (11, 1, 7, 4), (40,) * 3, (9,)])
-@pytest.mark.parametrize("by_text", [False, True], ids=["rows", "texts"])
-def test_layers_compute_what_is_told(
-    name: str, lengths: tuple[int, ...], by_text: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attending, "can_attend", lambda *_: by_text)
-    monkeypatch.setattr(line, "attend_texts", lambda projected, *_: projected[:, 0].flatten(1))
+def test_layers_compute_what_is_told(name: str, lengths: tuple[int, ...]) -> None:
     classifier = make(name)
     seen: list[tuple[int, ...]] = []
     layer = classifier.get_submodule("encoder.blocks.0.query_key_value")
     layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[:-1]))
-    assert attends_natively(classifier) is by_text
     told = classifier.computed_tokens(lengths)
-    assert not by_text or told == sum(lengths)
     longest = classifier.usual_length(max(lengths))
     assert sum(lengths) <= told <= 1.25 * len(lengths) * longest
     input_ids, mask = batch((*lengths, longest))  # as ``place`` pads it
@@ -226,9 +191,8 @@ def test_other_models_compute_their_padding() -> None:
     assert not Encoder.share_rows
 
 
-@pytest.mark.parametrize("native", [False, True])
-def test_batch_is_read_as_it_came_in_training(native: bool) -> None:
-    laid_out = lay_out(masked(5, 2), native=native)
+def test_batch_is_read_as_it_came_in_training() -> None:
+    laid_out = Layout.of(masked(5, 2))
     hidden_states = torch.randn(2, 5, 3)
     assert laid_out.gather(hidden_states) is laid_out.spread(hidden_states) is hidden_states
     (bias,) = laid_out.biases(torch.float32)

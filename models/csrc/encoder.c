@@ -1,0 +1,256 @@
+/* A Transformer's encoder over a batch, in one call: bfloat16 in and out, with sums in float32.
+ * stack.py says why, and calls it.
+ *
+ * Texts lie one after another in a line of tokens, so nothing is padded and no mask is needed.
+ * Threads share the tokens: each takes its own through all that reads every token by itself, some
+ * at a time, so that what a layer makes of them stays in its cache. They wait for one another
+ * before attention, which reads all tokens of a text, and after it. Where there are too few tokens
+ * for all threads, each computes some outputs of every product instead, and they wait for one
+ * another after each.
+ */
+
+#include "encoder.h"
+
+#include <time.h>
+
+static ptrdiff_t up(ptrdiff_t number, ptrdiff_t of) { return (number + of - 1) / of * of; }
+
+#ifdef LOCKSTEP_X86
+
+enum {
+    HEIGHT = 2 * ROWS, /* tokens that a product reads its weights for */
+    CHUNK = 16 * HEIGHT,/* tokens at a time */
+    ENOUGH = 4 * HEIGHT, /* tokens of a thread */
+};
+
+/* What is made on the way from embeddings to states. */
+struct scratch {
+    bfloat16 *projected;        /* (N, 3 * width) */
+    bfloat16 *attended;         /* (N, width) */
+    bfloat16 *normed, *expanded; /* (a thread's tokens at a time, width or that of the layer) */
+    char *attention;
+    ptrdiff_t bytes;
+};
+
+struct worker {
+    const struct encoder *encoder;
+    const struct batch *batch;
+    struct scratch scratch;
+    int thread, threads, together; /* together: on the same tokens */
+    double *seconds;               /* NULL unless somebody looks */
+    struct timespec since;
+};
+
+static int tokens_of(const struct batch *batch) { return batch->starts[batch->texts]; }
+
+static int work_together(const struct batch *batch, int threads) {
+    return threads > 1 && tokens_of(batch) < ENOUGH * threads;
+}
+
+/* That of a thread, of so many, in memory at `base`. */
+static struct scratch divide(const struct encoder *encoder, const struct batch *batch, char *base,
+                             int thread, int threads) {
+    const ptrdiff_t tokens = tokens_of(batch), width = encoder->width;
+    const int together = work_together(batch, threads), own = together ? 0 : thread;
+    const ptrdiff_t chunk = together || tokens < CHUNK ? tokens : CHUNK;
+    const ptrdiff_t copies = together ? 1 : threads;
+    const ptrdiff_t expanded = encoder->blocks[0].expand.outputs;
+    const ptrdiff_t sizes[] = {
+        up(tokens * 3 * width * 2, 64), up(tokens * width * 2, 64), up(chunk * width * 2, 64),
+        up(chunk * expanded * 2, 64),   attention_bytes(batch->longest, encoder->width / encoder->heads),
+    };
+    struct scratch scratch;
+    scratch.projected = (bfloat16 *)base;
+    scratch.attended = (bfloat16 *)(base += sizes[0]);
+    scratch.normed = (bfloat16 *)((base += sizes[1]) + own * sizes[2]);
+    scratch.expanded = (bfloat16 *)((base += copies * sizes[2]) + own * sizes[3]);
+    scratch.attention = (base += copies * sizes[3]) + thread * sizes[4];
+    scratch.bytes = sizes[0] + sizes[1] + copies * (sizes[2] + sizes[3]) + threads * sizes[4];
+    return scratch;
+}
+
+/* ---- A thread's part ---- */
+
+/* The time since the last call goes to a kind. */
+static void spend(struct worker *worker, enum kind kind) {
+    if (!worker->seconds)
+        return;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    worker->seconds[kind] += (double)(now.tv_sec - worker->since.tv_sec) +
+                             1e-9 * (double)(now.tv_nsec - worker->since.tv_nsec);
+    worker->since = now;
+}
+
+static void wait_for_others(struct worker *worker) {
+    if (worker->threads > 1) {
+#pragma omp barrier
+        spend(worker, WAITING);
+    }
+}
+
+static void settle(struct worker *worker) {
+    if (worker->together)
+        wait_for_others(worker);
+}
+
+static int share(const struct worker *worker, int items, int of) {
+    return (int)((ptrdiff_t)items * of / worker->threads);
+}
+
+static void linear(struct worker *worker, const struct weights *weights, enum after after,
+                   const bfloat16 *inputs, const bfloat16 *added, bfloat16 *outputs, int tokens) {
+    const struct product product = {weights, inputs, added, outputs};
+    int from = 0, to = weights->outputs / (2 * LANES);
+    if (worker->together) {
+        from = share(worker, weights->outputs / (2 * LANES), worker->thread);
+        to = share(worker, weights->outputs / (2 * LANES), worker->thread + 1);
+    }
+    if (from < to)
+        multiply(&product, after, 0, tokens, from * 2 * LANES, to * 2 * LANES);
+    spend(worker, PRODUCTS);
+    settle(worker);
+}
+
+static void norm(struct worker *worker, const struct norm *norm, const bfloat16 *states,
+                 bfloat16 *normed, int tokens) {
+    int first = 0, end = tokens;
+    if (worker->together) {
+        first = share(worker, tokens, worker->thread);
+        end = share(worker, tokens, worker->thread + 1);
+    }
+    normalize(norm, states, normed, worker->encoder->width, first, end);
+    spend(worker, NORMS);
+    settle(worker);
+}
+
+/* From embeddings to what the first block reads. */
+static void before(struct worker *worker, ptrdiff_t first, int tokens) {
+    const struct encoder *encoder = worker->encoder;
+    const ptrdiff_t width = encoder->width;
+    const struct weights *project = &encoder->project;
+    const bfloat16 *from = worker->batch->embeddings + first * (project->outputs ? project->inputs : width);
+    bfloat16 *states = worker->batch->states + first * width;
+    if (project->outputs) {
+        linear(worker, project, PLAIN, from, NULL, states, tokens);
+        from = states;
+    }
+    if (encoder->first_norm.weight)
+        norm(worker, &encoder->first_norm, from, states, tokens);
+}
+
+/* To queries, keys and values. */
+static void front(struct worker *worker, const struct block *block, ptrdiff_t first, int tokens) {
+    const ptrdiff_t width = worker->encoder->width;
+    const bfloat16 *states = worker->batch->states + first * width;
+    if (worker->encoder->norms_first) {
+        norm(worker, &block->attention_norm, states, worker->scratch.normed, tokens);
+        states = worker->scratch.normed;
+    }
+    linear(worker, &block->query_key_value, PLAIN, states, NULL,
+           worker->scratch.projected + first * 3 * width, tokens);
+}
+
+/* From what was attended to. */
+static void back(struct worker *worker, const struct block *block, ptrdiff_t first, int tokens) {
+    const ptrdiff_t width = worker->encoder->width;
+    const struct scratch *scratch = &worker->scratch;
+    bfloat16 *states = worker->batch->states + first * width, *normed = states;
+    linear(worker, &block->attention_output, SUM, scratch->attended + first * width, states, states, tokens);
+    if (worker->encoder->norms_first) {
+        normed = scratch->normed;
+        norm(worker, &block->feed_forward_norm, states, normed, tokens);
+    } else
+        norm(worker, &block->attention_norm, states, states, tokens);
+    linear(worker, &block->expand, GELU, normed, NULL, scratch->expanded, tokens);
+    linear(worker, &block->contract, SUM, scratch->expanded, states, states, tokens);
+    if (!worker->encoder->norms_first)
+        norm(worker, &block->feed_forward_norm, states, states, tokens);
+}
+
+TARGET static void work(struct worker *worker, int *next) {
+    const struct encoder *encoder = worker->encoder;
+    const struct batch *batch = worker->batch;
+    const int tokens = tokens_of(batch), rows = (tokens + HEIGHT - 1) / HEIGHT;
+    const int items = batch->texts * encoder->heads, wanted = 2 * worker->threads;
+    const struct attention attention = {
+        .batch = batch,
+        .projected = worker->scratch.projected,
+        .attended = worker->scratch.attended,
+        .heads = encoder->heads,
+        .size = encoder->width / encoder->heads,
+        .parts = worker->threads == 1 || items >= wanted ? 1 : (wanted + items - 1) / items,
+    };
+    int first = 0, end = tokens, chunk = tokens;
+    if (!worker->together) {
+        first = share(worker, rows, worker->thread) * HEIGHT;
+        end = share(worker, rows, worker->thread + 1) * HEIGHT;
+        end = end < tokens ? end : tokens;
+        chunk = CHUNK;
+    }
+    configure_tiles(ROWS, ROWS);
+    for (int done = 0; done <= encoder->count; done++) {
+        const struct block *last = encoder->blocks + done - 1;
+        if (done) {
+            wait_for_others(worker);
+            attend(&attention, worker->scratch.attention, next + done % 2);
+            spend(worker, ATTENTION);
+            wait_for_others(worker);
+            next[(done + 1) % 2] = 0; /* all are through with it */
+        }
+        for (int at = first; at < end; at += chunk) {
+            const int some = end - at < chunk ? end - at : chunk;
+            if (done)
+                back(worker, last, at, some);
+            else
+                before(worker, at, some);
+            if (done < encoder->count)
+                front(worker, encoder->blocks + done, at, some);
+            else if (encoder->last_norm.weight)
+                norm(worker, &encoder->last_norm, batch->states + (ptrdiff_t)at * encoder->width,
+                     batch->states + (ptrdiff_t)at * encoder->width, some);
+        }
+    }
+    _tile_release();
+}
+
+/* For as many threads as the batch says, or fewer. */
+int64_t lockstep_scratch_bytes(const struct encoder *encoder, const struct batch *batch) {
+    ptrdiff_t most = 0;
+    for (int threads = 1; threads <= batch->threads; threads++) {
+        const ptrdiff_t bytes = divide(encoder, batch, NULL, 0, threads).bytes;
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+/* Threads are torch's own, and as many. */
+void lockstep_encode(const struct encoder *encoder, const struct batch *batch) {
+    int next[2] = {0, 0};
+#pragma omp parallel if (batch->threads > 1)
+    {
+        struct worker worker = {.encoder = encoder, .batch = batch, .threads = 1};
+#ifdef _OPENMP
+        worker.thread = omp_get_thread_num(), worker.threads = omp_get_num_threads();
+#endif
+        if (worker.thread == 0 && batch->seconds) {
+            worker.seconds = batch->seconds;
+            clock_gettime(CLOCK_MONOTONIC, &worker.since);
+        }
+        worker.together = work_together(batch, worker.threads);
+        worker.scratch = divide(encoder, batch, batch->scratch, worker.thread, worker.threads);
+        work(&worker, next);
+    }
+}
+
+#else
+
+int64_t lockstep_scratch_bytes(const struct encoder *encoder, const struct batch *batch) {
+    return up((ptrdiff_t)encoder->width * batch->longest, 64);
+}
+
+void lockstep_encode(const struct encoder *encoder, const struct batch *batch) {
+    (void)encoder, (void)batch;
+}
+
+#endif

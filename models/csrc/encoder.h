@@ -1,0 +1,50 @@
+/* What encoder.c is made of: products, norms and attention of rows, by a thread whose tiles are
+ * configured. All on matrix tiles (AMX).
+ */
+
+#ifndef LOCKSTEP_ENCODER_H
+#define LOCKSTEP_ENCODER_H
+
+#include "native.h"
+
+#ifdef LOCKSTEP_X86
+
+/* Every processor with tiles has AVX512-VBMI, which looks up bytes. */
+#undef TARGET
+#define TARGET __attribute__((target(VECTORS_AND_TILES ",avx512vbmi,tune=sapphirerapids")))
+
+/* What becomes of a product: W x + b. */
+enum after { PLAIN, GELU, SUM /* with what is added */ };
+
+struct product {
+    const struct weights *weights;
+    const bfloat16 *inputs; /* (rows, inputs) */
+    const bfloat16 *added;  /* (rows, outputs), of a SUM; may be the outputs */
+    bfloat16 *outputs;      /* (rows, outputs) */
+};
+
+/* Rows `first` to `end` and outputs `from` to `to`, multiples of 32, of a product. */
+void multiply(const struct product *product, enum after after, int first, int end, int from,
+              int to);
+
+/* Rows `first` to `end`, (rows, width), each by itself; both may be the same. */
+void normalize(const struct norm *norm, const bfloat16 *states, bfloat16 *normed, int width,
+               int first, int end);
+
+/* Queries, keys and values of the tokens of texts, and what they attend to. */
+struct attention {
+    const struct batch *batch;
+    const bfloat16 *projected; /* (N, 3, heads, size) */
+    bfloat16 *attended;        /* (N, heads, size) */
+    int heads, size;
+    int parts; /* of a text's queries, each of which another thread may take */
+};
+
+/* Bytes of what a thread works with, for texts of so many tokens. */
+ptrdiff_t attention_bytes(int longest, int size);
+
+/* Takes heads of texts, or parts of them, until the last is `next`. */
+void attend(const struct attention *attention, char *memory, int *next);
+
+#endif
+#endif

@@ -1,0 +1,191 @@
+"""A Transformer's encoder in one native call, on a CPU's matrix tiles.
+
+By torch's calls half of a forward in bfloat16 was products, and those ran at a third of what the
+tiles can do: each call reads rows that have left the cache, writes rows that will, and starts over
+with what its shape needs. Between them stood norms, sums, copies for attention, and Python.
+``csrc/encoder.c`` takes some tokens at a time through all that reads each by itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from models import native
+from models.line import Line
+from models.packed import Linear, spent
+from models.rotation import angles, waves
+
+ALIGNED = 64  # bytes of a row of a matrix tile
+SIDE = native.INPUTS  # a layer's inputs and outputs come in multiples of it
+WIDEST = 256  # features of a head, as far as it is tested
+
+
+class Block(Protocol):
+    """A layer of attention and its feed-forward, as both Transformers name its parts."""
+
+    attention_norm: nn.LayerNorm
+    query_key_value: Linear
+    attention_output: Linear
+    feed_forward_norm: nn.LayerNorm
+    expand: Linear
+    contract: Linear
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What an encoder is made of.
+
+    Attributes:
+        blocks: from first to last.
+        heads: of a block.
+        norms_first: whether a norm comes before what it norms for, or after the sum with that.
+        rotates: whether queries and keys are turned for their positions.
+        project: before all blocks, if anything is.
+        first_norm: after that, likewise.
+        last_norm: after all blocks, likewise.
+    """
+
+    blocks: Sequence[Block]
+    heads: int
+    norms_first: bool
+    rotates: bool
+    project: Linear | None = None
+    first_norm: nn.LayerNorm | None = None
+    last_norm: nn.LayerNorm | None = None
+
+    @property
+    def linears(self) -> list[Linear]:
+        """Whose weights are read."""
+        found = [
+            linear
+            for block in self.blocks
+            for linear in (
+                block.query_key_value,
+                block.attention_output,
+                block.expand,
+                block.contract,
+            )
+        ]
+        return found if self.project is None else [self.project, *found]
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self.blocks[0].contract.out_features
+
+
+def can_run(parts: Parts) -> bool:
+    """Whether the library can run it here, in the dtype of its weights."""
+    sizes = [size for one in parts.linears for size in (one.in_features, one.out_features)]
+    head_size = parts.width // parts.heads
+    return (
+        all(one.weight.dtype == torch.bfloat16 for one in parts.linears)
+        and native.way() is native.Way.TILES
+        and not any(size % SIDE for size in (*sizes, head_size))
+        and head_size <= WIDEST
+    )
+
+
+class Stack:
+    """An encoder's parts, laid out for the library: from then on they can be run by it alone.
+
+    Args:
+        parts: which ``can_run``. Their weights are spent.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        assert can_run(parts), "nobody else may ask"
+        self.head_size = parts.width // parts.heads
+        self.rotates = parts.rotates
+        self.rotation = torch.empty(2, 0, self.head_size // 2)
+        self.width = parts.width
+        self.input_size = parts.linears[0].in_features
+        self._held: list[Tensor] = []  # what the structures point at
+        self._blocks = (native.Block * len(parts.blocks))(*map(self._block, parts.blocks))
+        self._encoder = native.Encoder(
+            blocks=self._blocks,
+            project=self._weights(parts.project),
+            first_norm=self._norm(parts.first_norm),
+            last_norm=self._norm(parts.last_norm),
+            count=len(parts.blocks),
+            norms_first=parts.norms_first,
+            width=parts.width,
+            heads=parts.heads,
+        )
+        for linear in parts.linears:
+            linear.weight = spent(linear.weight)
+
+    def __call__(self, embeddings: Tensor, line: Line) -> Tensor:
+        """(N, E) -> (N, D), both bfloat16, of texts as they lie in ``line``."""
+        embeddings = embeddings.contiguous()
+        assert embeddings.shape == (line.count, self.input_size), "a row for each token"
+        assert embeddings.dtype == torch.bfloat16, "as the weights were"
+        states = torch.empty(line.count, self.width, dtype=embeddings.dtype)
+        batch = native.Batch(
+            embeddings=embeddings.data_ptr(),
+            rotation=self._rotation(line.longest),
+            starts=line.starts.data_ptr(),
+            states=states.data_ptr(),
+            texts=len(line.starts) - 1,
+            longest=line.longest,
+            positions=self.rotation.shape[1],
+            threads=torch.get_num_threads(),
+        )
+        library, encoder = native.loaded(), ctypes.byref(self._encoder)
+        scratch = torch.empty(
+            library.lockstep_scratch_bytes(encoder, ctypes.byref(batch)), dtype=torch.uint8
+        )
+        assert scratch.data_ptr() % ALIGNED == 0, "as torch's memory is"
+        batch.scratch = scratch.data_ptr()
+        library.lockstep_encode(encoder, ctypes.byref(batch))
+        return states
+
+    def _rotation(self, longest: int) -> int | None:
+        """Where cosines and sines of so many positions lie, or more."""
+        if not self.rotates:
+            return None
+        if longest > self.rotation.shape[1]:
+            self.rotation = waves(angles(longest, self.head_size, self.rotation.device))
+        return self.rotation.data_ptr()
+
+    def _block(self, block: Block) -> native.Block:
+        return native.Block(
+            query_key_value=self._weights(block.query_key_value),
+            attention_output=self._weights(block.attention_output),
+            expand=self._weights(block.expand),
+            contract=self._weights(block.contract),
+            attention_norm=self._norm(block.attention_norm),
+            feed_forward_norm=self._norm(block.feed_forward_norm),
+        )
+
+    def _weights(self, linear: Linear | None) -> native.Weights:
+        if linear is None:
+            return native.Weights()
+        tiles, bias = lay_out(linear.weight.detach()), linear.bias.detach().float()
+        return native.Weights(*self._pointers(tiles, bias), linear.in_features, linear.out_features)
+
+    def _norm(self, norm: nn.LayerNorm | None) -> native.Norm:
+        if norm is None:
+            return native.Norm()
+        weight, bias = norm.weight.detach().float(), norm.bias.detach().float()
+        return native.Norm(*self._pointers(weight, bias), norm.eps)
+
+    def _pointers(self, *tensors: Tensor) -> Iterable[int]:
+        self._held.extend(tensors)
+        return [tensor.data_ptr() for tensor in tensors]
+
+
+def lay_out(weight: Tensor) -> Tensor:
+    """Tiles of 16 pairs of inputs by 16 outputs, two of them side by side.
+
+    (out, in) -> (out / 32, in / 32, 2, 16, 16, 2).
+    """
+    outputs, inputs = weight.shape
+    sides = weight.view(outputs // SIDE, 2, native.LANES, inputs // SIDE, native.LANES, 2)
+    return sides.permute(0, 3, 1, 4, 2, 5).contiguous()

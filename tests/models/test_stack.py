@@ -1,0 +1,277 @@
+"""A Transformer's encoder in one native call is what torch's calls make of it."""
+
+from __future__ import annotations
+
+import copy
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import native, stack
+from models.attending import AttendingEncoder
+from models.minilm import MiniLMConfig, MiniLMEncoder
+from models.native import Way
+from models.packed import Linear
+from models.transformer import TransformerConfig, TransformerEncoder
+from tests.models.native import need_library
+
+# Around what a product (16 and 32 rows) and attention (32 queries, 128 keys) read at a time.
+LENGTHS = (1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 49, 64, 65, 100, 127, 128, 129, 255, 300, 512)
+KINDS = ("transformer", "minilm")
+
+
+@pytest.fixture(autouse=True)
+def tiles() -> None:
+    torch.manual_seed(0)
+    need_library()
+    if native.way() is not Way.TILES:
+        pytest.skip("this processor has no matrix tiles")
+
+
+def make(
+    kind: str, width: int = 64, heads: int = 2, d_ff: int = 96, layers: int = 3
+) -> AttendingEncoder:
+    """In bfloat16, with weights, biases and norms that all tell."""
+    encoder: AttendingEncoder
+    if kind == "minilm":
+        encoder = MiniLMEncoder(
+            MiniLMConfig(input_size=width, num_heads=heads, d_ff=d_ff, num_layers=layers)
+        )
+    else:
+        encoder = TransformerEncoder(
+            TransformerConfig(
+                input_size=width, d_model=width, num_heads=heads, d_ff=d_ff, num_layers=layers
+            )
+        )
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            if parameter.ndim == 2:
+                parameter.normal_(0, parameter.shape[1] ** -0.5)
+            else:
+                parameter.normal_("norm.weight" in name, 0.2)
+    return encoder.bfloat16().eval()
+
+
+def packed(encoder: AttendingEncoder) -> AttendingEncoder:
+    ours = copy.deepcopy(encoder)
+    ours.pack()
+    assert ours.is_native
+    return ours
+
+
+def texts(lengths: tuple[int, ...], width: int = 64) -> tuple[Tensor, Tensor]:
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
+    return torch.randn(*mask.shape, width).bfloat16(), mask
+
+
+@torch.inference_mode()
+def run(encoder: AttendingEncoder, embeddings: Tensor, mask: Tensor) -> Tensor:
+    """The states of real tokens, text after text, in float32."""
+    states: Tensor = encoder(embeddings, mask)
+    return states[mask].float()
+
+
+def exactly(encoder: AttendingEncoder, embeddings: Tensor, mask: Tensor) -> Tensor:
+    """By torch's calls, of the same numbers in float64."""
+    return run(copy.deepcopy(encoder).double(), embeddings.double(), mask)
+
+
+def off(found: Tensor, exact: Tensor) -> float:
+    return (found - exact).square().mean().sqrt().item()
+
+
+def in_each_block(encoder: AttendingEncoder, name: str) -> list[nn.Module]:
+    blocks = encoder.get_submodule("blocks")
+    return [block.get_submodule(name) for block in blocks.children()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("width", "heads", "d_ff"),
+    [(64, 2, 96), (256, 4, 704), (384, 12, 1536), (96, 1, 32), (256, 2, 1056), (256, 1, 64)],
+)
+def test_states_are_off_by_no_more_than_torchs(
+    kind: str, width: int, heads: int, d_ff: int
+) -> None:
+    encoder = make(kind, width, heads, d_ff)
+    batch = texts(LENGTHS, width)
+    exact = exactly(encoder, *batch)
+    found = run(packed(encoder), *batch)
+    assert off(found, exact) < 1.1 * off(run(encoder, *batch), exact)
+    torch.testing.assert_close(found, exact, rtol=0.05, atol=0.15)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("width", [64, 256])
+def test_text_is_the_same_to_a_bit_in_any_batch(kind: str, width: int) -> None:
+    encoder = packed(make(kind, width))
+    embeddings, mask = texts(LENGTHS, width)
+    together = torch.split(run(encoder, embeddings, mask), list(LENGTHS))
+    for text, length in enumerate(LENGTHS):
+        alone = run(encoder, embeddings[text : text + 1, :length], mask[text : text + 1, :length])
+        assert torch.equal(together[text], alone)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("lengths", [(5,), (40, 3), (100, 90, 17), (200,) * 2, LENGTHS])
+def test_threads_change_no_bit(kind: str, lengths: tuple[int, ...], threads: int) -> None:
+    """Be it that they share the tokens, or the outputs of every product."""
+    encoder = packed(make(kind, heads=1))
+    batch = texts(lengths)
+    torch.set_num_threads(1)
+    alone = run(encoder, *batch)
+    for count in (2, 3, 4, 7):
+        torch.set_num_threads(count)
+        for _ in range(3):  # so that they overlap
+            assert torch.equal(run(encoder, *batch), alone)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_isnt_a_number_fills_its_text_and_no_other(kind: str, value: float) -> None:
+    lengths = (17, 140, 3, 64)
+    encoder = packed(make(kind))
+    embeddings, mask = texts(lengths)
+    before = torch.split(run(encoder, embeddings, mask), list(lengths))
+    embeddings[1, 139, 5] = value
+    after = torch.split(run(encoder, embeddings, mask), list(lengths))
+    for text in (0, 2, 3):
+        assert torch.equal(before[text], after[text])
+    assert not after[1].isfinite().any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("times", [6.0, 20.0, 200.0])
+def test_scores_may_be_large(kind: str, times: float) -> None:
+    """The softmax of such is soon one word's, and no power leaves what a number can be."""
+    encoder = make(kind, layers=1)
+    for layer in in_each_block(encoder, "query_key_value"):
+        assert isinstance(layer, Linear)
+        with torch.no_grad():
+            layer.weight[:128] *= times  # of queries and keys: scores are its square
+    batch = texts((50, 400, 1, 129))
+    exact = exactly(encoder, *batch)
+    found, torchs = run(packed(encoder), *batch), run(encoder, *batch)
+    # A score's rounding may let another word win, in torch's as in ours.
+    assert off(found, exact) < 1.2 * off(torchs, exact)
+
+
+@pytest.mark.parametrize("lift", [3.0, 30.0, 300.0])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_scores_may_all_be_far_from_zero(lift: float, sign: int) -> None:
+    """A softmax knows differences alone."""
+    encoder = make("minilm", layers=1)
+    for layer in in_each_block(encoder, "query_key_value"):
+        assert isinstance(layer, Linear)
+        with torch.no_grad():
+            layer.weight[:128] = 0.0
+            layer.bias[:64] = lift
+            layer.bias[64:128] = sign * lift
+    batch = texts((50, 400))
+    exact = exactly(encoder, *batch)
+    torch.testing.assert_close(run(packed(encoder), *batch), exact, rtol=0.05, atol=0.1)
+
+
+@torch.inference_mode()
+def test_a_row_of_hardly_any_variance_is_normed() -> None:
+    """MiniLM adds 1e-12 to a variance, which float32 may find below zero."""
+    encoder = make("minilm", 384, heads=12)
+    assert isinstance(encoder, MiniLMEncoder)
+    encoder.positions.weight.zero_()
+    embeddings = torch.linspace(-9, 9, 500).bfloat16()[:, None].repeat(1, 1, 384)
+    embeddings[..., 5] *= 1 + 2**-7
+    assert run(packed(encoder), embeddings, torch.ones(1, 500).bool()).isfinite().all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("lengths", [(33, 1, 18), (600,) * 2])
+def test_what_lies_in_memory_is_never_read(
+    kind: str, lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a call works with holds whatever was there: not a number, here."""
+    encoder = packed(make(kind))
+    lengths = tuple(min(length, 512) for length in lengths)
+    batch = texts(lengths)
+    expected = run(encoder, *batch)
+
+    def filled(*shape: int, dtype: torch.dtype) -> Tensor:
+        return torch.full(shape, math.nan if dtype.is_floating_point else 255, dtype=dtype)
+
+    monkeypatch.setattr(torch, "empty", filled)
+    assert torch.equal(run(encoder, *batch), expected)
+
+
+def test_no_call_leaves_its_memory() -> None:
+    """Where it reads or writes past the end of any, the process that tries would be killed."""
+    tried = [sys.executable, "-m", "tests.models.guarded"]
+    subprocess.run(tried, check=True, timeout=120)
+
+
+def test_positions_are_told_as_texts_grow() -> None:
+    encoder = make("transformer")
+    ours = packed(encoder)
+    for length in (3, 200, 40, 512):
+        batch = texts((length,))
+        exact = exactly(encoder, *batch)
+        assert off(run(ours, *batch), exact) < 1.2 * off(run(encoder, *batch), exact)
+
+
+def test_part_of_a_larger_tensor_is_read_where_it_is() -> None:
+    encoder = packed(make("minilm"))
+    embeddings, mask = texts((30, 30))
+    wide = torch.cat((embeddings, torch.full_like(embeddings, math.nan)), -1)
+    assert torch.equal(run(encoder, wide[..., :64], mask), run(encoder, embeddings, mask))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_are_kept_once(kind: str) -> None:
+    encoder = packed(make(kind))
+    for module in encoder.modules():
+        assert not isinstance(module, Linear) or module.weight.numel() == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_answers_and_does_nothing_else(kind: str) -> None:
+    encoder = packed(make(kind))
+    embeddings, mask = texts((5,))
+    with pytest.raises(AssertionError, match="laid out"):
+        encoder(embeddings, mask)  # for training
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "sizes", [{"width": 48, "heads": 1}, {"heads": 4}, {"d_ff": 80}, {"width": 512, "heads": 1}]
+)
+def test_other_sizes_stay_with_torch(kind: str, sizes: dict[str, int]) -> None:
+    encoder = make(kind, **sizes)
+    batch = texts((20, 7), sizes.get("width", 64))
+    before = run(encoder, *batch)
+    encoder.pack()
+    assert not encoder.is_native
+    torch.testing.assert_close(run(encoder, *batch), before, rtol=0.05, atol=0.1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_formats_and_processors_stay_with_torch(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    single = make(kind).float()
+    single.pack()
+    assert not single.is_native
+    monkeypatch.setattr(native, "way", lambda: Way.VECTORS)
+    halved = make(kind)
+    halved.pack()
+    assert not halved.is_native
+
+
+def test_tiles_hold_pairs_of_inputs_by_outputs() -> None:
+    weight = torch.arange(64 * 96).view(64, 96)
+    tiles = stack.lay_out(weight)
+    assert tiles.is_contiguous()
+    for output, input_ in ((0, 0), (1, 0), (17, 5), (40, 95), (63, 33)):
+        place = tiles[output // 32, input_ // 32, output % 32 // 16]
+        assert place[input_ % 32 // 2, output % 16, input_ % 2] == weight[output, input_]
