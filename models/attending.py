@@ -11,10 +11,12 @@ from torch import Tensor
 from models.arrangement import arrange
 from models.attention import UNMASKED
 from models.base import Encoder, Schedule
+from models.embedding import FrozenEmbedding
 from models.layout import Layout
 from models.line import Line
+from models.pooling import Pooling
 from models.rows import answers_on_cpu
-from models.stack import Parts, Stack, can_run
+from models.stack import FORMATS, Parts, Stack, can_run
 
 
 class AttendingEncoder(Encoder):
@@ -55,6 +57,20 @@ class AttendingEncoder(Encoder):
             return line.spread(self._stack(line.gather(embeddings), line))
         layout = Layout.of(attention_mask, share=self.share_rows)
         return layout.spread(self.read(layout.gather(embeddings), layout))
+
+    def summarize(
+        self,
+        embedding: FrozenEmbedding,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        pooling: Pooling,
+    ) -> Tensor | None:
+        table = embedding.weight
+        if self._stack is None or table.dtype not in FORMATS:
+            return None
+        assert answers_on_cpu(input_ids), "its weights are laid out for `native`"
+        line = Line.of(attention_mask)
+        return self._stack.summarize(line.gather(input_ids), table, pooling, line)
 
     def pack(self) -> None:
         parts = self.parts()

@@ -69,6 +69,16 @@ class Encoder(nn.Module, ABC):
     ) -> Tensor:
         """(B, T, E) and (B, T) -> (B, T, D). Hidden states at padding are unspecified."""
 
+    def summarize(
+        self,
+        embedding: FrozenEmbedding,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        pooling: Pooling,
+    ) -> Tensor | None:
+        """Pooled states, (B, P), by a way of its own from ids to there; None where it has none."""
+        return None
+
     @abstractmethod
     def flops(self, length: int) -> int:
         """Floating point operations (2 a multiply-add, matrix products only) for one text."""
@@ -174,6 +184,10 @@ class Classifier(nn.Module):
             (B, P), in the dtype of the parameters.
         """
         self.check(input_ids, attention_mask, schedule)
+        pooling = self.config.pooling
+        summary = self.encoder.summarize(self.embedding, input_ids, attention_mask, pooling)
+        if summary is not None:
+            return summary
         embeddings = self.embedding(input_ids).to(self.head.weight.dtype)  # (B, T, E)
         hidden_states = self.encoder(embeddings, attention_mask, schedule)  # (B, T, D)
         return self.pool(hidden_states, attention_mask)  # (B, P)

@@ -54,9 +54,9 @@ class Line:
             places=None if places is None else torch.frombuffer(places, dtype=torch.int64),
         )
 
-    def gather(self, hidden_states: Tensor) -> Tensor:
-        """(B, T, D) -> (N, D)."""
-        flat = hidden_states.flatten(0, 1)
+    def gather(self, batch: Tensor) -> Tensor:
+        """(B, T, …) -> (N, …)."""
+        flat = batch.flatten(0, 1)
         return flat if self.tokens is None else flat.index_select(0, self.tokens)
 
     def spread(self, hidden_states: Tensor) -> Tensor:

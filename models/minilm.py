@@ -116,6 +116,7 @@ class MiniLMEncoder(AttendingEncoder):
             heads=self.config.num_heads,
             norms_first=False,
             rotates=False,
+            positions=self.positions,
             first_norm=self.embedding_norm,
         )
 

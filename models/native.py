@@ -74,6 +74,7 @@ class Encoder(ctypes.Structure):
 
     _fields_ = [
         ("blocks", ctypes.POINTER(Block)),
+        ("positions", ctypes.c_void_p),
         ("project", Weights),
         *((name, Norm) for name in ("first_norm", "last_norm")),
         *((name, ctypes.c_int32) for name in ("count", "norms_first", "width", "heads")),
@@ -84,9 +85,11 @@ class Batch(ctypes.Structure):
     """``struct batch`` of csrc/native.h."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("embeddings", "rotation", "starts", "states")),
-        *((name, ctypes.c_void_p) for name in ("scratch", "seconds")),
-        *((name, ctypes.c_int32) for name in ("texts", "longest", "positions", "threads")),
+        *((name, ctypes.c_void_p) for name in ("ids", "table", "embeddings", "rotation")),
+        ("starts", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("states", "pooled", "scratch", "seconds")),
+        *((name, ctypes.c_int32) for name in ("texts", "longest", "positions", "format")),
+        *((name, ctypes.c_int32) for name in ("pooling", "threads")),
     ]
 
 

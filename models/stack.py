@@ -9,7 +9,7 @@ with what its shape needs. Between them stood norms, sums, copies for attention,
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,11 +19,14 @@ from torch import Tensor, nn
 from models import native
 from models.line import Line
 from models.packed import Linear, spent
+from models.pooling import Pooling, pooled_size
 from models.rotation import angles, waves
 
 ALIGNED = 64  # bytes of a row of a matrix tile
 SIDE = native.INPUTS  # a layer's inputs and outputs come in multiples of it
 WIDEST = 256  # features of a head, as far as it is tested
+FORMATS = (torch.float16, torch.float32)  # of a table of embeddings; by the library's numbers
+POOLINGS: tuple[Pooling, ...] = ("mean_max", "mean", "last")  # likewise
 
 
 class Block(Protocol):
@@ -46,6 +49,7 @@ class Parts:
         heads: of a block.
         norms_first: whether a norm comes before what it norms for, or after the sum with that.
         rotates: whether queries and keys are turned for their positions.
+        positions: added to embeddings, if any are.
         project: before all blocks, if anything is.
         first_norm: after that, likewise.
         last_norm: after all blocks, likewise.
@@ -55,6 +59,7 @@ class Parts:
     heads: int
     norms_first: bool
     rotates: bool
+    positions: nn.Embedding | None = None
     project: Linear | None = None
     first_norm: nn.LayerNorm | None = None
     last_norm: nn.LayerNorm | None = None
@@ -110,6 +115,7 @@ class Stack:
         self._blocks = (native.Block * len(parts.blocks))(*map(self._block, parts.blocks))
         self._encoder = native.Encoder(
             blocks=self._blocks,
+            positions=None if parts.positions is None else self._pointer(parts.positions.weight),
             project=self._weights(parts.project),
             first_norm=self._norm(parts.first_norm),
             last_norm=self._norm(parts.last_norm),
@@ -122,25 +128,54 @@ class Stack:
             linear.weight = spent(linear.weight)
 
     def __call__(self, embeddings: Tensor, line: Line) -> Tensor:
-        """(N, E) -> (N, D), both bfloat16, of texts as they lie in ``line``."""
+        """Their states, (N, E) -> (N, D), both bfloat16.
+
+        Args:
+            embeddings: of texts as they lie in ``line``, and of their positions.
+            line: of the batch.
+        """
         embeddings = embeddings.contiguous()
         assert embeddings.shape == (line.count, self.input_size), "a row for each token"
         assert embeddings.dtype == torch.bfloat16, "as the weights were"
-        states = torch.empty(line.count, self.width, dtype=embeddings.dtype)
+        return self._run(line, native.Batch(embeddings=embeddings.data_ptr()))
+
+    def summarize(self, ids: Tensor, table: Tensor, pooling: Pooling, line: Line) -> Tensor:
+        """Their states, pooled: (N,) -> (B, P) in bfloat16.
+
+        Args:
+            ids: int64, of the table, of texts as they lie in ``line``.
+            table: (V, E), of one of ``FORMATS``.
+            pooling: how.
+            line: of the batch.
+        """
+        ids, table = ids.contiguous(), table.contiguous()
+        assert ids.shape == (line.count,), "one for each token"
+        assert ids.dtype == torch.int64, "as the library reads them"
+        assert table.shape[1] == self.input_size, "as the weights read it"
+        pooled = torch.empty(line.batch[0], pooled_size(pooling, self.width), dtype=torch.bfloat16)
         batch = native.Batch(
-            embeddings=embeddings.data_ptr(),
-            rotation=self._rotation(line.longest),
-            starts=line.starts.data_ptr(),
-            states=states.data_ptr(),
-            texts=len(line.starts) - 1,
-            longest=line.longest,
-            positions=self.rotation.shape[1],
-            threads=torch.get_num_threads(),
+            ids=ids.data_ptr(),
+            table=table.data_ptr(),
+            pooled=pooled.data_ptr(),
+            format=FORMATS.index(table.dtype),
+            pooling=POOLINGS.index(pooling),
         )
+        self._run(line, batch)
+        return pooled
+
+    def _run(self, line: Line, batch: native.Batch) -> Tensor:
+        """All states of a batch that says what to read, and what to make of them."""
+        states = torch.empty(line.count, self.width, dtype=torch.bfloat16)
+        batch.rotation = self._rotation(line.longest)
+        batch.starts = line.starts.data_ptr()
+        batch.states = states.data_ptr()
+        batch.texts = line.batch[0]
+        batch.longest = line.longest
+        batch.positions = self.rotation.shape[1]
+        batch.threads = torch.get_num_threads()
         library, encoder = native.loaded(), ctypes.byref(self._encoder)
-        scratch = torch.empty(
-            library.lockstep_scratch_bytes(encoder, ctypes.byref(batch)), dtype=torch.uint8
-        )
+        size = library.lockstep_scratch_bytes(encoder, ctypes.byref(batch))
+        scratch = torch.empty(size, dtype=torch.uint8)
         assert scratch.data_ptr() % ALIGNED == 0, "as torch's memory is"
         batch.scratch = scratch.data_ptr()
         library.lockstep_encode(encoder, ctypes.byref(batch))
@@ -167,18 +202,26 @@ class Stack:
     def _weights(self, linear: Linear | None) -> native.Weights:
         if linear is None:
             return native.Weights()
-        tiles, bias = lay_out(linear.weight.detach()), linear.bias.detach().float()
-        return native.Weights(*self._pointers(tiles, bias), linear.in_features, linear.out_features)
+        return native.Weights(
+            tiles=self._pointer(lay_out(linear.weight)),
+            bias=self._pointer(linear.bias.float()),
+            inputs=linear.in_features,
+            outputs=linear.out_features,
+        )
 
     def _norm(self, norm: nn.LayerNorm | None) -> native.Norm:
         if norm is None:
             return native.Norm()
-        weight, bias = norm.weight.detach().float(), norm.bias.detach().float()
-        return native.Norm(*self._pointers(weight, bias), norm.eps)
+        return native.Norm(
+            weight=self._pointer(norm.weight.float()),
+            bias=self._pointer(norm.bias.float()),
+            epsilon=norm.eps,
+        )
 
-    def _pointers(self, *tensors: Tensor) -> Iterable[int]:
-        self._held.extend(tensors)
-        return [tensor.data_ptr() for tensor in tensors]
+    def _pointer(self, tensor: Tensor) -> int:
+        held = tensor.detach().contiguous()
+        self._held.append(held)
+        return held.data_ptr()
 
 
 def lay_out(weight: Tensor) -> Tensor:

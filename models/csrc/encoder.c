@@ -18,8 +18,9 @@ static ptrdiff_t up(ptrdiff_t number, ptrdiff_t of) { return (number + of - 1) /
 #ifdef LOCKSTEP_X86
 
 enum {
+    SLICE = 64,        /* features that are pooled at a time */
     HEIGHT = 2 * ROWS, /* tokens that a product reads its weights for */
-    CHUNK = 16 * HEIGHT,/* tokens at a time */
+    CHUNK = 16 * HEIGHT, /* tokens at a time */
     ENOUGH = 4 * HEIGHT, /* tokens of a thread */
 };
 
@@ -27,7 +28,10 @@ enum {
 struct scratch {
     bfloat16 *projected;        /* (N, 3 * width) */
     bfloat16 *attended;         /* (N, width) */
-    bfloat16 *normed, *expanded; /* (a thread's tokens at a time, width or that of the layer) */
+    /* Of a thread's tokens at a time: */
+    bfloat16 *normed;   /* (tokens, width) */
+    bfloat16 *expanded; /* (tokens, outputs of expand) */
+    bfloat16 *embedded; /* (tokens, inputs of project): in the same place */
     char *attention;
     ptrdiff_t bytes;
 };
@@ -55,15 +59,20 @@ static struct scratch divide(const struct encoder *encoder, const struct batch *
     const ptrdiff_t chunk = together || tokens < CHUNK ? tokens : CHUNK;
     const ptrdiff_t copies = together ? 1 : threads;
     const ptrdiff_t expanded = encoder->blocks[0].expand.outputs;
+    const ptrdiff_t embedded = encoder->project.outputs ? encoder->project.inputs : 0;
     const ptrdiff_t sizes[] = {
-        up(tokens * 3 * width * 2, 64), up(tokens * width * 2, 64), up(chunk * width * 2, 64),
-        up(chunk * expanded * 2, 64),   attention_bytes(batch->longest, encoder->width / encoder->heads),
+        up(tokens * 3 * width * 2, 64),
+        up(tokens * width * 2, 64),
+        up(chunk * width * 2, 64),
+        up(chunk * (expanded > embedded ? expanded : embedded) * 2, 64),
+        attention_bytes(batch->longest, encoder->width / encoder->heads),
     };
     struct scratch scratch;
     scratch.projected = (bfloat16 *)base;
     scratch.attended = (bfloat16 *)(base += sizes[0]);
     scratch.normed = (bfloat16 *)((base += sizes[1]) + own * sizes[2]);
     scratch.expanded = (bfloat16 *)((base += copies * sizes[2]) + own * sizes[3]);
+    scratch.embedded = scratch.expanded;
     scratch.attention = (base += copies * sizes[3]) + thread * sizes[4];
     scratch.bytes = sizes[0] + sizes[1] + copies * (sizes[2] + sizes[3]) + threads * sizes[4];
     return scratch;
@@ -124,13 +133,23 @@ static void norm(struct worker *worker, const struct norm *norm, const bfloat16 
     settle(worker);
 }
 
-/* From embeddings to what the first block reads. */
+/* From ids, or embeddings, to what the first block reads. */
 static void before(struct worker *worker, ptrdiff_t first, int tokens) {
     const struct encoder *encoder = worker->encoder;
-    const ptrdiff_t width = encoder->width;
+    const struct batch *batch = worker->batch;
     const struct weights *project = &encoder->project;
-    const bfloat16 *from = worker->batch->embeddings + first * (project->outputs ? project->inputs : width);
-    bfloat16 *states = worker->batch->states + first * width;
+    const ptrdiff_t width = encoder->width, inputs = project->outputs ? project->inputs : width;
+    bfloat16 *states = batch->states + first * width;
+    const bfloat16 *from = batch->embeddings ? batch->embeddings + first * inputs : NULL;
+    if (batch->ids) {
+        bfloat16 *embedded = project->outputs ? worker->scratch.embedded : states;
+        const int part = share(worker, tokens, worker->together ? worker->thread : 0);
+        const int end = worker->together ? share(worker, tokens, worker->thread + 1) : tokens;
+        embed(encoder, batch, embedded + part * inputs, (int)first + part, (int)first + end);
+        spend(worker, COPIES);
+        from = embedded;
+        settle(worker);
+    }
     if (project->outputs) {
         linear(worker, project, PLAIN, from, NULL, states, tokens);
         from = states;
@@ -166,6 +185,19 @@ static void back(struct worker *worker, const struct block *block, ptrdiff_t fir
     linear(worker, &block->contract, SUM, scratch->expanded, states, states, tokens);
     if (!worker->encoder->norms_first)
         norm(worker, &block->feed_forward_norm, states, states, tokens);
+}
+
+/* What is made of texts' states. */
+static void pool_texts(struct worker *worker) {
+    const struct batch *batch = worker->batch;
+    const int width = worker->encoder->width, slices = (width + SLICE - 1) / SLICE;
+    const int items = batch->texts * slices;
+    for (int item = share(worker, items, worker->thread);
+         item < share(worker, items, worker->thread + 1); item++) {
+        const int from = item % slices * SLICE, to = from + SLICE < width ? from + SLICE : width;
+        pool(batch, item / slices, width, from, to);
+    }
+    spend(worker, COPIES);
 }
 
 TARGET static void work(struct worker *worker, int *next) {
@@ -210,6 +242,10 @@ TARGET static void work(struct worker *worker, int *next) {
                 norm(worker, &encoder->last_norm, batch->states + (ptrdiff_t)at * encoder->width,
                      batch->states + (ptrdiff_t)at * encoder->width, some);
         }
+    }
+    if (batch->pooled) {
+        wait_for_others(worker);
+        pool_texts(worker);
     }
     _tile_release();
 }

@@ -31,6 +31,13 @@ void multiply(const struct product *product, enum after after, int first, int en
 void normalize(const struct norm *norm, const bfloat16 *states, bfloat16 *normed, int width,
                int first, int end);
 
+/* Embeddings of tokens `first` to `end`, and what is added for their positions, (tokens, inputs). */
+void embed(const struct encoder *encoder, const struct batch *batch, bfloat16 *embedded, int first,
+           int end);
+
+/* Of features `from` to `to` of a text's states, (tokens, width), what is made of them. */
+void pool(const struct batch *batch, int text, int width, int from, int to);
+
 /* Queries, keys and values of the tokens of texts, and what they attend to. */
 struct attention {
     const struct batch *batch;

@@ -50,6 +50,7 @@ struct block {
 
 struct encoder {
     const struct block *blocks;
+    const bfloat16 *positions; /* (longest text, inputs), added to embeddings; or NULL */
     struct weights project; /* before all blocks; of no outputs where there is none */
     struct norm first_norm, last_norm; /* after that, and after all blocks */
     int32_t count, norms_first; /* blocks; whether their norms come before what they norm for */
@@ -57,17 +58,26 @@ struct encoder {
 };
 
 /* What time goes into, while somebody looks. */
-enum kind { PRODUCTS, ATTENTION, NORMS, WAITING, KINDS };
+enum kind { PRODUCTS, ATTENTION, NORMS, COPIES, WAITING, KINDS };
+
+/* Numbers of the table of embeddings. */
+enum format { FLOAT16, FLOAT32 };
+
+/* What is made of a text's states. */
+enum pooling { MEAN_MAX, MEAN, LAST };
 
 struct batch {
-    const bfloat16 *embeddings; /* (N, inputs): texts one after another */
+    const int64_t *ids;         /* (N): texts one after another; or NULL */
+    const void *table;          /* (vocabulary, inputs), of a format: their embeddings */
+    const bfloat16 *embeddings; /* (N, inputs), where there are no ids: with their positions */
     const float *rotation;      /* (2, positions, head / 2): cosines and sines; or NULL */
     const int32_t *starts;      /* (texts + 1): where each begins, and all end: N */
     bfloat16 *states;           /* (N, width) */
+    bfloat16 *pooled;           /* (texts, width, or twice that of MEAN_MAX); or NULL */
     char *scratch;              /* lockstep_scratch_bytes, aligned to 64 */
     double *seconds;            /* (KINDS): what the call's own thread did in them; or NULL */
     int32_t texts, longest;     /* tokens of the longest */
-    int32_t positions, threads;
+    int32_t positions, format, pooling, threads;
 };
 
 #if defined(__x86_64__) && defined(__linux__)

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.attending import AttendingEncoder
 from models.line import Line
 from models.minilm import MiniLMConfig, MiniLMEncoder
-from models.stack import Stack
+from models.stack import POOLINGS, Stack
 from models.transformer import TransformerConfig, TransformerEncoder
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -51,11 +51,15 @@ def main() -> None:
             line = Line.of(torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1))
             embeddings = guarded(line.count, stack.input_size, dtype=torch.bfloat16)
             torch.nn.init.normal_(embeddings)
+            table = guarded(9, stack.input_size, dtype=torch.float16)
+            torch.nn.init.normal_(table)
+            ids = guarded(line.count, dtype=torch.int64).fill_(8)
             for threads in (1, 2, 5):
                 torch.set_num_threads(threads)
                 with patch.object(torch, "empty", guarded):
                     states = stack(embeddings, line)
-                assert states.isfinite().all()
+                    pooled = [stack.summarize(ids, table, how, line) for how in POOLINGS]
+                assert all(found.isfinite().all() for found in (states, *pooled))
 
 
 if __name__ == "__main__":

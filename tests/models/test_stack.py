@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from models import native, stack
 from models.attending import AttendingEncoder
+from models.embedding import FrozenEmbedding
 from models.minilm import MiniLMConfig, MiniLMEncoder
 from models.native import Way
 from models.packed import Linear
+from models.pooling import POOLINGS, Pooling
 from models.transformer import TransformerConfig, TransformerEncoder
 from tests.models.native import need_library
 
@@ -128,6 +130,51 @@ def test_threads_change_no_bit(kind: str, lengths: tuple[int, ...], threads: int
         torch.set_num_threads(count)
         for _ in range(3):  # so that they overlap
             assert torch.equal(run(encoder, *batch), alone)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width", [96, 256])
+@torch.inference_mode()
+def test_ids_are_read_and_states_pooled_as_torch_does(
+    kind: str, pooling: Pooling, dtype: torch.dtype, width: int
+) -> None:
+    encoder = packed(make(kind, width, heads=width // 32))
+    embedding = FrozenEmbedding(torch.randn(50, width).to(dtype))
+    _, mask = texts((40, 1, 130, 7, 64))
+    ids = torch.randint(50, mask.shape)
+    found = encoder.summarize(embedding, ids, mask, pooling)
+    if dtype is torch.bfloat16:
+        assert found is None
+        return
+    assert found is not None
+    states = encoder(embedding(ids).bfloat16(), mask)
+    expected = POOLINGS[pooling](states, mask)
+    assert found.dtype == torch.bfloat16
+    if pooling == "last":
+        assert torch.equal(found, expected)
+    torch.testing.assert_close(found, expected, rtol=2**-7, atol=1e-3)
+    for text, length in enumerate(mask.sum(1).tolist()):
+        one, real = ids[text : text + 1, :length], mask[text : text + 1, :length]
+        alone = encoder.summarize(embedding, one, real, pooling)
+        assert alone is not None
+        assert torch.equal(found[text], alone[0])
+
+
+@torch.inference_mode()
+def test_maximum_of_what_isnt_a_number_is_none(threads: int) -> None:
+    encoder = packed(make("minilm"))
+    embedding = FrozenEmbedding(torch.randn(50, 64))
+    embedding.weight[7] = math.nan
+    ids, mask = torch.randint(8, 50, (3, 40)), torch.ones(3, 40).bool()
+    ids[1, 20] = 7
+    for count in (1, 2, 5):
+        torch.set_num_threads(count)
+        found = encoder.summarize(embedding, ids, mask, "mean_max")
+        assert found is not None
+        assert found.isfinite().all(1).tolist() == [True, False, True]
+        assert not found[1].isfinite().any()
 
 
 @pytest.mark.parametrize("kind", KINDS)

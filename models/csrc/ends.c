@@ -1,0 +1,84 @@
+/* What stands before a text's layers, and after them: its embeddings, and the pooling of its states.
+ */
+
+#include "encoder.h"
+
+#ifdef LOCKSTEP_X86
+
+enum { AT_ONCE = 4 }; /* vectors of features that are pooled in one walk over the tokens */
+
+static int inputs_of(const struct encoder *encoder) {
+    return encoder->project.outputs ? encoder->project.inputs : encoder->width;
+}
+
+/* Rounded to bfloat16, and once more with what is added: as torch does. */
+INLINE void embed_token(const struct encoder *encoder, const struct batch *batch, bfloat16 *to,
+                        int64_t id, int position) {
+    const ptrdiff_t inputs = inputs_of(encoder);
+    const uint16_t *half = (const uint16_t *)batch->table + id * inputs;
+    const float *single = (const float *)batch->table + id * inputs;
+    for (ptrdiff_t i = 0; i < inputs; i += LANES) {
+        narrow(to + i, batch->format == FLOAT16
+                           ? _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(half + i)))
+                           : _mm512_loadu_ps(single + i));
+        if (encoder->positions) {
+            const bfloat16 *added = encoder->positions + position * inputs + i;
+            narrow(to + i, _mm512_add_ps(widen(to + i), widen(added)));
+        }
+    }
+}
+
+TARGET void embed(const struct encoder *encoder, const struct batch *batch, bfloat16 *embedded,
+                  int first, int end) {
+    const ptrdiff_t inputs = inputs_of(encoder);
+    int text = 0;
+    for (int token = first; token < end; token++, embedded += inputs) {
+        while (batch->starts[text + 1] <= token)
+            text++;
+        embed_token(encoder, batch, embedded, batch->ids[token], token - batch->starts[text]);
+    }
+}
+
+INLINE void pool_some(const bfloat16 *states, bfloat16 *mean, bfloat16 *most, int length, int width,
+                      int vectors) {
+    __m512 sums[AT_ONCE], largest[AT_ONCE];
+#pragma GCC unroll 4
+    for (int i = 0; i < vectors; i++) {
+        sums[i] = _mm512_setzero_ps();
+        largest[i] = _mm512_set1_ps(-__builtin_inff());
+    }
+    for (int token = 0; token < length; token++, states += width)
+#pragma GCC unroll 4
+        for (int i = 0; i < vectors; i++) {
+            const __m512 state = widen(states + i * LANES);
+            sums[i] = _mm512_add_ps(sums[i], state);
+            largest[i] = _mm512_max_ps(largest[i], state); /* the state, where it isn't a number */
+        }
+#pragma GCC unroll 4
+    for (int i = 0; i < vectors; i++) {
+        narrow(mean + i * LANES, _mm512_div_ps(sums[i], _mm512_set1_ps((float)length)));
+        if (most)
+            narrow(most + i * LANES, largest[i]);
+    }
+}
+
+TARGET void pool(const struct batch *batch, int text, int width, int from, int to) {
+    const int start = batch->starts[text], length = batch->starts[text + 1] - start;
+    const bfloat16 *states = batch->states + (ptrdiff_t)start * width;
+    const int both = batch->pooling == MEAN_MAX;
+    bfloat16 *mean = batch->pooled + (ptrdiff_t)text * width * (both ? 2 : 1);
+    if (batch->pooling == LAST) {
+        memcpy(mean + from, states + (ptrdiff_t)(length - 1) * width + from,
+               (size_t)(to - from) * sizeof *mean);
+        return;
+    }
+    for (; from < to; from += LANES * AT_ONCE) {
+        bfloat16 *most = both ? mean + width + from : NULL;
+        if (to - from >= LANES * AT_ONCE)
+            pool_some(states + from, mean + from, most, length, width, AT_ONCE);
+        else
+            pool_some(states + from, mean + from, most, length, width, 2);
+    }
+}
+
+#endif
