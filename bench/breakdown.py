@@ -76,7 +76,7 @@ def break_down(subject: Subject, dtype: str, batch: int, length: int) -> Breakdo
                 classifier(input_ids, attention_mask)
     forwards = [shares_of(one, device.type) for one in split(profiled.events() or ())]
     times = min(
-        map(divided, forwards, within or [()] * len(forwards)),
+        (divided(*one) for one in zip(forwards, within or [()] * len(forwards), strict=True)),
         key=lambda times: sum(times.values()),
     )
     total = sum(times.values())
@@ -121,8 +121,10 @@ def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def divided(times: dict[str, float], within: Sequence[float]) -> dict[str, float]:
     """Seconds by kind, where a native call, one of the rest, divides its own (``WITHIN``)."""
+    if not within:
+        return times
     found = dict(times)
-    for kind, seconds in zip(WITHIN, within, strict=False):
+    for kind, seconds in zip(WITHIN, within, strict=True):
         found[kind] = found.get(kind, 0.0) + seconds
         found[REST] -= seconds
     return found

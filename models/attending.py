@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -23,10 +23,11 @@ class AttendingEncoder(Encoder):
     """An encoder whose layers read every token by itself, but for attention.
 
     Attributes:
-        share_rows: whether a batch may be laid out with hardly any padding (``layout.py``).
+        share_rows: whether torch's calls may have a batch laid out with hardly any padding
+            (``layout.py``).
     """
 
-    exact_up_to: ClassVar[int] = UNMASKED
+    exact_up_to: int = UNMASKED
     share_rows: bool = True
     _stack: Stack | None = None
 
@@ -76,6 +77,7 @@ class AttendingEncoder(Encoder):
         parts = self.parts()
         if parts is not None and can_run(parts):
             self._stack = Stack(parts)
+            self.exact_up_to = sys.maxsize  # it meets no length for the first time
         else:
             super().pack()
 

@@ -59,7 +59,7 @@ class Encoder(nn.Module, ABC):
 
     schedules: ClassVar[tuple[Schedule, ...]] = ()
     stride: ClassVar[int] = 0
-    exact_up_to: ClassVar[int] = 0
+    exact_up_to: int = 0
     share_rows: bool = False
     output_size: int
 
@@ -76,7 +76,14 @@ class Encoder(nn.Module, ABC):
         attention_mask: Tensor,
         pooling: Pooling,
     ) -> Tensor | None:
-        """Pooled states, (B, P), by a way of its own from ids to there; None where it has none."""
+        """Pooled states, (B, P), by a way of its own from ids to there; None where it has none.
+
+        Args:
+            embedding: the table.
+            input_ids: (B, T), which have passed ``Classifier.check``, with their mask.
+            attention_mask: (B, T).
+            pooling: of the states.
+        """
         return None
 
     @abstractmethod

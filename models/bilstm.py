@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,7 @@ class BiLSTMConfig(ClassifierConfig):
 class BiLSTMEncoder(RecurrentEncoder):
     """(B, T, E) -> (B, T, D): half of D has read the words before, half those after."""
 
-    exact_up_to: ClassVar[int] = sys.maxsize  # a batch without padding is turned round faster
+    exact_up_to: int = sys.maxsize  # a batch without padding is turned round faster
 
     def __init__(self, config: BiLSTMConfig) -> None:
         super().__init__()

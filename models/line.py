@@ -22,7 +22,6 @@ class Line:
         longest: tokens of the longest text.
         tokens: (N,) what stands in each place, as places in the flattened batch; None where that
             is the batch.
-        places: (B·T,) the other way round; padding has a place of a token's.
     """
 
     batch: tuple[int, int]
@@ -30,28 +29,20 @@ class Line:
     count: int
     longest: int
     tokens: Tensor | None = None
-    places: Tensor | None = None
 
     @classmethod
     def of(cls, attention_mask: Tensor) -> Self:
         """Of a batch with this mask, (B, T)."""
-        T = attention_mask.shape[1]
+        B, T = attention_mask.shape
         lengths = attention_mask.sum(1).tolist()
         starts = array("i", accumulate(lengths, initial=0))
-        tokens = places = None
-        if starts[-1] < T * len(lengths):
-            tokens, places = array("q"), array("q")
-            for text, length in enumerate(lengths):
-                tokens.extend(range(text * T, text * T + length))
-                places.extend(range(starts[text], starts[text] + length))
-                places.extend([starts[text]] * (T - length))
+        padded = starts[-1] < B * T
         return cls(
-            batch=(len(lengths), T),
+            batch=(B, T),
             starts=torch.frombuffer(starts, dtype=torch.int32),
             count=starts[-1],
             longest=max(lengths),
-            tokens=None if tokens is None else torch.frombuffer(tokens, dtype=torch.int64),
-            places=None if places is None else torch.frombuffer(places, dtype=torch.int64),
+            tokens=attention_mask.flatten().nonzero().squeeze(1) if padded else None,
         )
 
     def gather(self, batch: Tensor) -> Tensor:
@@ -60,7 +51,9 @@ class Line:
         return flat if self.tokens is None else flat.index_select(0, self.tokens)
 
     def spread(self, hidden_states: Tensor) -> Tensor:
-        """(N, D) -> (B, T, D)."""
-        if self.places is not None:
-            hidden_states = hidden_states.index_select(0, self.places)
-        return hidden_states.view(*self.batch, -1)
+        """(N, D) -> (B, T, D), zeros at padding."""
+        B, T = self.batch
+        if self.tokens is not None:
+            padded = hidden_states.new_zeros(B * T, hidden_states.shape[1])
+            hidden_states = padded.index_copy_(0, self.tokens, hidden_states)
+        return hidden_states.view(B, T, -1)

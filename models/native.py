@@ -88,7 +88,7 @@ class Batch(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("ids", "table", "embeddings", "rotation")),
         ("starts", ctypes.c_void_p),
         *((name, ctypes.c_void_p) for name in ("states", "pooled", "scratch", "seconds")),
-        *((name, ctypes.c_int32) for name in ("texts", "longest", "positions", "format")),
+        *((name, ctypes.c_int32) for name in ("texts", "longest", "turned", "format")),
         *((name, ctypes.c_int32) for name in ("pooling", "threads")),
     ]
 
@@ -108,6 +108,7 @@ def library() -> ctypes.CDLL | None:
         built = ctypes.CDLL(str(LIBRARY))
         abi = built.lockstep_abi()
         built.lockstep_scratch_bytes.restype = ctypes.c_int64
+        built.lockstep_encode.restype = built.lockstep_layer.restype = None
     except (OSError, AttributeError) as error:
         logger.warning("no native calls, `make setup` builds them: %s", error)
         return None

@@ -91,6 +91,7 @@ def can_run(parts: Parts) -> bool:
     head_size = parts.width // parts.heads
     return (
         all(one.weight.dtype == torch.bfloat16 for one in parts.linears)
+        and all(one.weight.device.type == "cpu" for one in parts.linears)
         and native.way() is native.Way.TILES
         and not any(size % SIDE for size in (*sizes, head_size))
         and head_size <= WIDEST
@@ -106,9 +107,12 @@ class Stack:
 
     def __init__(self, parts: Parts) -> None:
         assert can_run(parts), "nobody else may ask"
+        assert parts.project or parts.first_norm, "embeddings are made into states by one of them"
+        assert len({block.expand.out_features for block in parts.blocks}) == 1, "memory is for one"
         self.head_size = parts.width // parts.heads
         self.rotates = parts.rotates
-        self.rotation = torch.empty(2, 0, self.head_size // 2)
+        self.longest = None if parts.positions is None else parts.positions.num_embeddings
+        self._rotation = torch.empty(2, 0, self.head_size // 2)
         self.width = parts.width
         self.input_size = parts.linears[0].in_features
         self._held: list[Tensor] = []  # what the structures point at
@@ -143,12 +147,13 @@ class Stack:
         """Their states, pooled: (N,) -> (B, P) in bfloat16.
 
         Args:
-            ids: int64, of the table, of texts as they lie in ``line``.
+            ids: int64, of texts as they lie in ``line``; all of them in the table.
             table: (V, E), of one of ``FORMATS``.
             pooling: how.
             line: of the batch.
         """
         ids, table = ids.contiguous(), table.contiguous()
+        assert self.longest is None or line.longest <= self.longest, "as positions go"
         assert ids.shape == (line.count,), "one for each token"
         assert ids.dtype == torch.int64, "as the library reads them"
         assert table.shape[1] == self.input_size, "as the weights read it"
@@ -166,12 +171,13 @@ class Stack:
     def _run(self, line: Line, batch: native.Batch) -> Tensor:
         """All states of a batch that says what to read, and what to make of them."""
         states = torch.empty(line.count, self.width, dtype=torch.bfloat16)
-        batch.rotation = self._rotation(line.longest)
+        rotation = self._turned(line.longest)
+        if rotation is not None:
+            batch.rotation, batch.turned = rotation.data_ptr(), rotation.shape[1]
         batch.starts = line.starts.data_ptr()
         batch.states = states.data_ptr()
         batch.texts = line.batch[0]
         batch.longest = line.longest
-        batch.positions = self.rotation.shape[1]
         batch.threads = torch.get_num_threads()
         library, encoder = native.loaded(), ctypes.byref(self._encoder)
         size = library.lockstep_scratch_bytes(encoder, ctypes.byref(batch))
@@ -181,13 +187,14 @@ class Stack:
         library.lockstep_encode(encoder, ctypes.byref(batch))
         return states
 
-    def _rotation(self, longest: int) -> int | None:
-        """Where cosines and sines of so many positions lie, or more."""
+    def _turned(self, longest: int) -> Tensor | None:
+        """Cosines and sines of so many positions, or more: kept from call to call."""
         if not self.rotates:
             return None
-        if longest > self.rotation.shape[1]:
-            self.rotation = waves(angles(longest, self.head_size, self.rotation.device))
-        return self.rotation.data_ptr()
+        kept = self._rotation  # another thread may put a shorter one in its place
+        if longest > kept.shape[1]:
+            kept = self._rotation = waves(angles(longest, self.head_size, kept.device))
+        return kept
 
     def _block(self, block: Block) -> native.Block:
         return native.Block(

@@ -14,7 +14,7 @@
 enum {
     QUERIES = 2 * ROWS,     /* at a time: each tile of keys and values is read for all of them */
     KEYS = 128,             /* at a time: so that scores stay in the nearest cache */
-    PLAIN_OCTAVES = 100,    /* of 127: up to here weights are powers of scores as they are */
+    PLAIN_OCTAVES = 80,     /* of 127: the rest is for sums of values, up to 2^38 by 512 tokens */
     NEXT = QUERIES * LANES, /* from a query's scores of 16 keys to those of the next 16 */
 };
 
@@ -38,7 +38,7 @@ INLINE struct angles angles_at(const struct batch *batch, int position, int size
     if (!batch->rotation)
         return none;
     const float *cosines = batch->rotation + (ptrdiff_t)position * (size / 2);
-    struct angles at = {cosines, cosines + (ptrdiff_t)batch->positions * (size / 2)};
+    struct angles at = {cosines, cosines + (ptrdiff_t)batch->turned * (size / 2)};
     return at;
 }
 
@@ -132,7 +132,7 @@ INLINE __m512i features_of(const bfloat16 *from) {
  * beside four of the second. */
 INLINE int token_of(int pair) { return pair / 4 * 4 + pair % 2 * 2 + (pair & 2 ? LANES : 0); }
 
-/* Tiles of 32 values, in pairs, by 16 features, (tokens / 32, size / 16); missing ones are zeros. */
+/* Tiles of 32 values, in pairs, by 16 features, (tokens / 32, size / 16); missing are zeros. */
 INLINE void lay_out_values(bfloat16 *values, const bfloat16 *from, ptrdiff_t stride, int length,
                            int size) {
     for (int first = 0; first < length; first += INPUTS)
@@ -152,12 +152,13 @@ INLINE void lay_out_values(bfloat16 *values, const bfloat16 *from, ptrdiff_t str
 /* ---- A block of queries ---- */
 
 /* Two tiles of keys at a time, the second of which may be of no key: `weigh` leaves it out. */
-INLINE void score(struct scratch at, const bfloat16 *rows, const bfloat16 *keys, int length, int size,
-                  int blocks) {
+INLINE void score(struct scratch at, const bfloat16 *rows, const bfloat16 *keys, int length,
+                  int size, int blocks) {
     const int depth = size / INPUTS;
     float *scores = at.scores;
     STORED();
-    for (int key = 0; key < length; key += 2 * LANES, scores += 2 * NEXT, keys += 2 * depth * TILE) {
+    for (int key = 0; key < length;
+         key += 2 * LANES, scores += 2 * NEXT, keys += 2 * depth * TILE) {
     _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);
@@ -328,7 +329,8 @@ INLINE void attend_some(const struct attention *attention, struct scratch at, bf
         for (int query = 0; query < some; query++) {
             float *scores = at.scores + query * LANES;
             if (!softmax[query].is_plain)
-                change_octave(softmax + query, at.sums + query * INPUTS, scale * largest(scores, keys), size);
+                change_octave(softmax + query, at.sums + query * INPUTS,
+                              scale * largest(scores, keys), size);
             softmax[query].sum += weigh(scores, keys, scale, softmax[query].octave);
         }
         for (int i = 0; i < size; i += INPUTS)
@@ -363,10 +365,12 @@ INLINE void attend_part(const struct attention *attention, struct scratch at, in
     int first = blocks * part / parts * QUERIES;
     if (first == end)
         return;
+    /* Again for each part: less than waiting for another thread's. */
     const float longest = lay_out_keys(batch, at, from + width, 3 * width, length, size);
     lay_out_values(at.values, from + 2 * width, 3 * width, length, size);
     for (int query = first; query < end && query < length; query++)
-        copy_row(at.queries + query * size, from + query * 3 * width, size, angles_at(batch, query, size));
+        copy_row(at.queries + query * size, from + query * 3 * width, size,
+                 angles_at(batch, query, size));
     for (; first < end; first += QUERIES)
         if (length - first > ROWS)
             attend_some(attention, at, to, longest, first, length, size, 2);

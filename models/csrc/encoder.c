@@ -11,21 +11,18 @@
 
 #include "encoder.h"
 
-#include <time.h>
-
-static ptrdiff_t up(ptrdiff_t number, ptrdiff_t of) { return (number + of - 1) / of * of; }
-
 #ifdef LOCKSTEP_X86
 
+#include <time.h>
+
 enum {
-    SLICE = 64,        /* features that are pooled at a time */
-    HEIGHT = 2 * ROWS, /* tokens that a product reads its weights for */
     CHUNK = 16 * HEIGHT, /* tokens at a time */
     ENOUGH = 4 * HEIGHT, /* tokens of a thread */
+    ALIGNED = 64,        /* bytes of a row of a tile */
 };
 
 /* What is made on the way from embeddings to states. */
-struct scratch {
+struct memory {
     bfloat16 *projected;        /* (N, 3 * width) */
     bfloat16 *attended;         /* (N, width) */
     /* Of a thread's tokens at a time: */
@@ -39,7 +36,7 @@ struct scratch {
 struct worker {
     const struct encoder *encoder;
     const struct batch *batch;
-    struct scratch scratch;
+    struct memory memory;
     int thread, threads, together; /* together: on the same tokens */
     double *seconds;               /* NULL unless somebody looks */
     struct timespec since;
@@ -51,8 +48,12 @@ static int work_together(const struct batch *batch, int threads) {
     return threads > 1 && tokens_of(batch) < ENOUGH * threads;
 }
 
+static ptrdiff_t bytes_of(ptrdiff_t numbers) {
+    return (numbers * (ptrdiff_t)sizeof(bfloat16) + ALIGNED - 1) / ALIGNED * ALIGNED;
+}
+
 /* That of a thread, of so many, in memory at `base`. */
-static struct scratch divide(const struct encoder *encoder, const struct batch *batch, char *base,
+static struct memory divide(const struct encoder *encoder, const struct batch *batch, char *base,
                              int thread, int threads) {
     const ptrdiff_t tokens = tokens_of(batch), width = encoder->width;
     const int together = work_together(batch, threads), own = together ? 0 : thread;
@@ -61,21 +62,21 @@ static struct scratch divide(const struct encoder *encoder, const struct batch *
     const ptrdiff_t expanded = encoder->blocks[0].expand.outputs;
     const ptrdiff_t embedded = encoder->project.outputs ? encoder->project.inputs : 0;
     const ptrdiff_t sizes[] = {
-        up(tokens * 3 * width * 2, 64),
-        up(tokens * width * 2, 64),
-        up(chunk * width * 2, 64),
-        up(chunk * (expanded > embedded ? expanded : embedded) * 2, 64),
+        bytes_of(tokens * 3 * width),
+        bytes_of(tokens * width),
+        bytes_of(chunk * width),
+        bytes_of(chunk * (expanded > embedded ? expanded : embedded)),
         attention_bytes(batch->longest, encoder->width / encoder->heads),
     };
-    struct scratch scratch;
-    scratch.projected = (bfloat16 *)base;
-    scratch.attended = (bfloat16 *)(base += sizes[0]);
-    scratch.normed = (bfloat16 *)((base += sizes[1]) + own * sizes[2]);
-    scratch.expanded = (bfloat16 *)((base += copies * sizes[2]) + own * sizes[3]);
-    scratch.embedded = scratch.expanded;
-    scratch.attention = (base += copies * sizes[3]) + thread * sizes[4];
-    scratch.bytes = sizes[0] + sizes[1] + copies * (sizes[2] + sizes[3]) + threads * sizes[4];
-    return scratch;
+    struct memory memory;
+    memory.projected = (bfloat16 *)base;
+    memory.attended = (bfloat16 *)(base += sizes[0]);
+    memory.normed = (bfloat16 *)((base += sizes[1]) + own * sizes[2]);
+    memory.expanded = (bfloat16 *)((base += copies * sizes[2]) + own * sizes[3]);
+    memory.embedded = memory.expanded;
+    memory.attention = (base += copies * sizes[3]) + thread * sizes[4];
+    memory.bytes = sizes[0] + sizes[1] + copies * (sizes[2] + sizes[3]) + threads * sizes[4];
+    return memory;
 }
 
 /* ---- A thread's part ---- */
@@ -142,7 +143,7 @@ static void before(struct worker *worker, ptrdiff_t first, int tokens) {
     bfloat16 *states = batch->states + first * width;
     const bfloat16 *from = batch->embeddings ? batch->embeddings + first * inputs : NULL;
     if (batch->ids) {
-        bfloat16 *embedded = project->outputs ? worker->scratch.embedded : states;
+        bfloat16 *embedded = project->outputs ? worker->memory.embedded : states;
         const int part = share(worker, tokens, worker->together ? worker->thread : 0);
         const int end = worker->together ? share(worker, tokens, worker->thread + 1) : tokens;
         embed(encoder, batch, embedded + part * inputs, (int)first + part, (int)first + end);
@@ -163,26 +164,27 @@ static void front(struct worker *worker, const struct block *block, ptrdiff_t fi
     const ptrdiff_t width = worker->encoder->width;
     const bfloat16 *states = worker->batch->states + first * width;
     if (worker->encoder->norms_first) {
-        norm(worker, &block->attention_norm, states, worker->scratch.normed, tokens);
-        states = worker->scratch.normed;
+        norm(worker, &block->attention_norm, states, worker->memory.normed, tokens);
+        states = worker->memory.normed;
     }
     linear(worker, &block->query_key_value, PLAIN, states, NULL,
-           worker->scratch.projected + first * 3 * width, tokens);
+           worker->memory.projected + first * 3 * width, tokens);
 }
 
 /* From what was attended to. */
 static void back(struct worker *worker, const struct block *block, ptrdiff_t first, int tokens) {
     const ptrdiff_t width = worker->encoder->width;
-    const struct scratch *scratch = &worker->scratch;
+    const struct memory *memory = &worker->memory;
     bfloat16 *states = worker->batch->states + first * width, *normed = states;
-    linear(worker, &block->attention_output, SUM, scratch->attended + first * width, states, states, tokens);
+    linear(worker, &block->attention_output, SUM, memory->attended + first * width, states, states,
+           tokens);
     if (worker->encoder->norms_first) {
-        normed = scratch->normed;
+        normed = memory->normed;
         norm(worker, &block->feed_forward_norm, states, normed, tokens);
     } else
         norm(worker, &block->attention_norm, states, states, tokens);
-    linear(worker, &block->expand, GELU, normed, NULL, scratch->expanded, tokens);
-    linear(worker, &block->contract, SUM, scratch->expanded, states, states, tokens);
+    linear(worker, &block->expand, GELU, normed, NULL, memory->expanded, tokens);
+    linear(worker, &block->contract, SUM, memory->expanded, states, states, tokens);
     if (!worker->encoder->norms_first)
         norm(worker, &block->feed_forward_norm, states, states, tokens);
 }
@@ -207,8 +209,8 @@ TARGET static void work(struct worker *worker, int *next) {
     const int items = batch->texts * encoder->heads, wanted = 2 * worker->threads;
     const struct attention attention = {
         .batch = batch,
-        .projected = worker->scratch.projected,
-        .attended = worker->scratch.attended,
+        .projected = worker->memory.projected,
+        .attended = worker->memory.attended,
         .heads = encoder->heads,
         .size = encoder->width / encoder->heads,
         .parts = worker->threads == 1 || items >= wanted ? 1 : (wanted + items - 1) / items,
@@ -225,7 +227,7 @@ TARGET static void work(struct worker *worker, int *next) {
         const struct block *last = encoder->blocks + done - 1;
         if (done) {
             wait_for_others(worker);
-            attend(&attention, worker->scratch.attention, next + done % 2);
+            attend(&attention, worker->memory.attention, next + done % 2);
             spend(worker, ATTENTION);
             wait_for_others(worker);
             next[(done + 1) % 2] = 0; /* all are through with it */
@@ -250,7 +252,7 @@ TARGET static void work(struct worker *worker, int *next) {
     _tile_release();
 }
 
-/* For as many threads as the batch says, or fewer. */
+/* For as many threads as the batch says, or fewer, if the system has no more. */
 int64_t lockstep_scratch_bytes(const struct encoder *encoder, const struct batch *batch) {
     ptrdiff_t most = 0;
     for (int threads = 1; threads <= batch->threads; threads++) {
@@ -263,7 +265,7 @@ int64_t lockstep_scratch_bytes(const struct encoder *encoder, const struct batch
 /* Threads are torch's own, and as many. */
 void lockstep_encode(const struct encoder *encoder, const struct batch *batch) {
     int next[2] = {0, 0};
-#pragma omp parallel if (batch->threads > 1)
+#pragma omp parallel num_threads(batch->threads) if (batch->threads > 1)
     {
         struct worker worker = {.encoder = encoder, .batch = batch, .threads = 1};
 #ifdef _OPENMP
@@ -274,7 +276,7 @@ void lockstep_encode(const struct encoder *encoder, const struct batch *batch) {
             clock_gettime(CLOCK_MONOTONIC, &worker.since);
         }
         worker.together = work_together(batch, worker.threads);
-        worker.scratch = divide(encoder, batch, batch->scratch, worker.thread, worker.threads);
+        worker.memory = divide(encoder, batch, batch->scratch, worker.thread, worker.threads);
         work(&worker, next);
     }
 }
@@ -282,7 +284,8 @@ void lockstep_encode(const struct encoder *encoder, const struct batch *batch) {
 #else
 
 int64_t lockstep_scratch_bytes(const struct encoder *encoder, const struct batch *batch) {
-    return up((ptrdiff_t)encoder->width * batch->longest, 64);
+    (void)encoder, (void)batch;
+    return 0;
 }
 
 void lockstep_encode(const struct encoder *encoder, const struct batch *batch) {

@@ -13,6 +13,11 @@
 #undef TARGET
 #define TARGET __attribute__((target(VECTORS_AND_TILES ",avx512vbmi,tune=sapphirerapids")))
 
+enum {
+    HEIGHT = 2 * ROWS, /* rows of a block of a product: two tiles, by two */
+    SLICE = 4 * LANES, /* features that are pooled in one walk over a text's tokens */
+};
+
 /* What becomes of a product: W x + b. */
 enum after { PLAIN, GELU, SUM /* with what is added */ };
 
@@ -23,7 +28,7 @@ struct product {
     bfloat16 *outputs;      /* (rows, outputs) */
 };
 
-/* Rows `first` to `end` and outputs `from` to `to`, multiples of 32, of a product. */
+/* Rows `first` to `end`, and outputs `from` to `to`, which are multiples of 32, of a product. */
 void multiply(const struct product *product, enum after after, int first, int end, int from,
               int to);
 
@@ -31,11 +36,11 @@ void multiply(const struct product *product, enum after after, int first, int en
 void normalize(const struct norm *norm, const bfloat16 *states, bfloat16 *normed, int width,
                int first, int end);
 
-/* Embeddings of tokens `first` to `end`, and what is added for their positions, (tokens, inputs). */
+/* Embeddings of tokens `first` to `end` and what their positions add: (end - first, inputs). */
 void embed(const struct encoder *encoder, const struct batch *batch, bfloat16 *embedded, int first,
            int end);
 
-/* Of features `from` to `to` of a text's states, (tokens, width), what is made of them. */
+/* Pools features `from` to `to` of a text's states: up to a SLICE. */
 void pool(const struct batch *batch, int text, int width, int from, int to);
 
 /* Queries, keys and values of the tokens of texts, and what they attend to. */

@@ -1,11 +1,8 @@
-/* What stands before a text's layers, and after them: its embeddings, and the pooling of its states.
- */
+/* What stands before a text's layers, and after them: embeddings, and the pooling of states. */
 
 #include "encoder.h"
 
 #ifdef LOCKSTEP_X86
-
-enum { AT_ONCE = 4 }; /* vectors of features that are pooled in one walk over the tokens */
 
 static int inputs_of(const struct encoder *encoder) {
     return encoder->project.outputs ? encoder->project.inputs : encoder->width;
@@ -39,9 +36,10 @@ TARGET void embed(const struct encoder *encoder, const struct batch *batch, bflo
     }
 }
 
+/* What isn't a number may be lost to the largest, and not to the mean beside it. */
 INLINE void pool_some(const bfloat16 *states, bfloat16 *mean, bfloat16 *most, int length, int width,
                       int vectors) {
-    __m512 sums[AT_ONCE], largest[AT_ONCE];
+    __m512 sums[SLICE / LANES], largest[SLICE / LANES];
 #pragma GCC unroll 4
     for (int i = 0; i < vectors; i++) {
         sums[i] = _mm512_setzero_ps();
@@ -52,7 +50,7 @@ INLINE void pool_some(const bfloat16 *states, bfloat16 *mean, bfloat16 *most, in
         for (int i = 0; i < vectors; i++) {
             const __m512 state = widen(states + i * LANES);
             sums[i] = _mm512_add_ps(sums[i], state);
-            largest[i] = _mm512_max_ps(largest[i], state); /* the state, where it isn't a number */
+            largest[i] = _mm512_max_ps(largest[i], state);
         }
 #pragma GCC unroll 4
     for (int i = 0; i < vectors; i++) {
@@ -72,13 +70,11 @@ TARGET void pool(const struct batch *batch, int text, int width, int from, int t
                (size_t)(to - from) * sizeof *mean);
         return;
     }
-    for (; from < to; from += LANES * AT_ONCE) {
-        bfloat16 *most = both ? mean + width + from : NULL;
-        if (to - from >= LANES * AT_ONCE)
-            pool_some(states + from, mean + from, most, length, width, AT_ONCE);
-        else
-            pool_some(states + from, mean + from, most, length, width, 2);
-    }
+    bfloat16 *most = both ? mean + width + from : NULL;
+    if (to - from == SLICE)
+        pool_some(states + from, mean + from, most, length, width, SLICE / LANES);
+    else
+        pool_some(states + from, mean + from, most, length, width, 2);
 }
 
 #endif

@@ -70,14 +70,14 @@ struct batch {
     const int64_t *ids;         /* (N): texts one after another; or NULL */
     const void *table;          /* (vocabulary, inputs), of a format: their embeddings */
     const bfloat16 *embeddings; /* (N, inputs), where there are no ids: with their positions */
-    const float *rotation;      /* (2, positions, head / 2): cosines and sines; or NULL */
+    const float *rotation;      /* (2, turned, head / 2): cosines and sines; or NULL */
     const int32_t *starts;      /* (texts + 1): where each begins, and all end: N */
     bfloat16 *states;           /* (N, width) */
     bfloat16 *pooled;           /* (texts, width, or twice that of MEAN_MAX); or NULL */
     char *scratch;              /* lockstep_scratch_bytes, aligned to 64 */
     double *seconds;            /* (KINDS): what the call's own thread did in them; or NULL */
     int32_t texts, longest;     /* tokens of the longest */
-    int32_t positions, format, pooling, threads;
+    int32_t turned, format, pooling, threads;
 };
 
 #if defined(__x86_64__) && defined(__linux__)
@@ -105,7 +105,7 @@ INLINE void narrow(bfloat16 *to, __m512 values) {
     _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(values));
 }
 
-/* Of the first six the even ones keep up to `top` rows, the odd ones `bottom`; those of weights all. */
+/* Of the first six tiles even ones keep up to `top` rows, odd ones `bottom`; those of weights all. */
 INLINE void configure_tiles(int top, int bottom) {
     struct {
         uint8_t palette, start, reserved[14];
@@ -114,7 +114,7 @@ INLINE void configure_tiles(int top, int bottom) {
     } __attribute__((aligned(64))) tiles = {.palette = 1};
     for (int tile = 0; tile < 8; tile++) {
         tiles.bytes[tile] = 64;
-        tiles.rows[tile] = tile >= 6 ? ROWS : tile % 2 ? bottom : top;
+        tiles.rows[tile] = (uint8_t)(tile >= 6 ? ROWS : tile % 2 ? bottom : top);
     }
     /* gcc's intrinsic says that it reads 8 bytes, and the rest would be left out. */
     __asm__ volatile("" : : "r"(&tiles) : "memory");

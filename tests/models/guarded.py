@@ -1,4 +1,7 @@
-"""Runs an encoder's native call where each of its tensors ends at a page that nobody may touch."""
+"""Runs an encoder's native call where what it reads and writes ends at a page nobody may touch.
+
+Tables of rotations, weights and starts aside.
+"""
 
 from __future__ import annotations
 
