@@ -159,7 +159,7 @@ INLINE void score(struct scratch at, const bfloat16 *rows, const bfloat16 *keys,
     STORED();
     for (int key = 0; key < length;
          key += 2 * LANES, scores += 2 * NEXT, keys += 2 * depth * TILE) {
-    _tile_zero(0);
+        _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);
         _tile_zero(3);

@@ -105,7 +105,7 @@ INLINE void narrow(bfloat16 *to, __m512 values) {
     _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(values));
 }
 
-/* Of the first six tiles even ones keep up to `top` rows, odd ones `bottom`; those of weights all. */
+/* Of six tiles the even ones keep up to `top` rows, the odd `bottom`; the rest, of weights, all. */
 INLINE void configure_tiles(int top, int bottom) {
     struct {
         uint8_t palette, start, reserved[14];
