@@ -172,13 +172,14 @@ def peak() -> Rows:
 
 def breakdowns() -> Rows:
     """What takes the rest, wherever it was profiled."""
-    rows: Rows = []
-    for place, kind in (("two CPU cores", "cpu"), (GPU, "gpu")):
-        headings, *body = kinds_table([Breakdown(**one) for one in gap(kind)["breakdowns"]])
-        rows = rows or [["on", *headings]]
-        assert rows[0][1:] == headings, "both were profiled alike"
-        rows += [[place, *row] for row in body]
-    return rows
+    found = [
+        (place, Breakdown(**one))
+        for place, kind in (("two CPU cores", "cpu"), (GPU, "gpu"))
+        for one in gap(kind)["breakdowns"]
+    ]
+    headings, *body = kinds_table([one for _, one in found])
+    places = (place for place, _ in found)
+    return [["on", *headings], *([place, *row] for place, row in zip(places, body, strict=True))]
 
 
 TABLES: Tables = {

@@ -84,9 +84,10 @@ def test_breakdowns_are_shown_of_each_place(measured: Callable[..., None]) -> No
     one = {"model": "transformer", "dtype": "bfloat16", "batch": 1, "length": 512}
     profiled = one | {"seconds": 0.02, "shares": {"attention": 0.25, "the rest": 0.75}}
     measured("gap/cpu/gap.json", breakdowns=[profiled])
-    measured("gap/gpu/gap.json", breakdowns=[profiled | {"seconds": 0.0003}])
+    other = {"seconds": 0.0003, "shares": {"copies": 0.5, "the rest": 0.5}}
+    measured("gap/gpu/gap.json", breakdowns=[profiled | other])
     assert breakdowns() == [
-        ["on", "forward", "ms", "attention", "the rest"],
-        ["two CPU cores", "transformer, bfloat16, 1 x 512 tokens", "20.0", "25%", "75%"],
-        [GPU, "transformer, bfloat16, 1 x 512 tokens", "0.300", "25%", "75%"],
+        ["on", "forward", "ms", "attention", "the rest", "copies"],
+        ["two CPU cores", "transformer, bfloat16, 1 x 512 tokens", "20.0", "25%", "75%", "0%"],
+        [GPU, "transformer, bfloat16, 1 x 512 tokens", "0.300", "0%", "50%", "50%"],
     ]
