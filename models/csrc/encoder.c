@@ -224,17 +224,18 @@ TARGET static void work(struct worker *worker, int *next) {
     }
     configure_tiles(ROWS, ROWS);
     for (int done = 0; done <= encoder->count; done++) {
-        const struct block *last = encoder->blocks + done - 1;
+        const struct block *last = done ? encoder->blocks + done - 1 : NULL;
         if (done) {
             wait_for_others(worker);
             attend(&attention, worker->memory.attention, next + done % 2);
             spend(worker, ATTENTION);
             wait_for_others(worker);
-            next[(done + 1) % 2] = 0; /* all are through with it */
+            /* All are through with the other. */
+            __atomic_store_n(next + (done + 1) % 2, 0, __ATOMIC_RELAXED);
         }
         for (int at = first; at < end; at += chunk) {
             const int some = end - at < chunk ? end - at : chunk;
-            if (done)
+            if (last)
                 back(worker, last, at, some);
             else
                 before(worker, at, some);
