@@ -139,7 +139,7 @@ static void before(struct worker *worker, ptrdiff_t first, int tokens) {
     const struct encoder *encoder = worker->encoder;
     const struct batch *batch = worker->batch;
     const struct weights *project = &encoder->project;
-    const ptrdiff_t width = encoder->width, inputs = project->outputs ? project->inputs : width;
+    const ptrdiff_t width = encoder->width, inputs = inputs_of(encoder);
     bfloat16 *states = batch->states + first * width;
     const bfloat16 *from = batch->embeddings ? batch->embeddings + first * inputs : NULL;
     if (batch->ids) {

@@ -36,6 +36,11 @@ void multiply(const struct product *product, enum after after, int first, int en
 void normalize(const struct norm *norm, const bfloat16 *states, bfloat16 *normed, int width,
                int first, int end);
 
+/* Numbers of an embedding. */
+static inline ptrdiff_t inputs_of(const struct encoder *encoder) {
+    return encoder->project.outputs ? encoder->project.inputs : encoder->width;
+}
+
 /* Embeddings of tokens `first` to `end` and what their positions add: (end - first, inputs). */
 void embed(const struct encoder *encoder, const struct batch *batch, bfloat16 *embedded, int first,
            int end);

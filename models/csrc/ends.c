@@ -4,10 +4,6 @@
 
 #ifdef LOCKSTEP_X86
 
-static int inputs_of(const struct encoder *encoder) {
-    return encoder->project.outputs ? encoder->project.inputs : encoder->width;
-}
-
 /* Rounded to bfloat16, and once more with what is added: as torch does. */
 INLINE void embed_token(const struct encoder *encoder, const struct batch *batch, bfloat16 *to,
                         int64_t id, int position) {
