@@ -25,6 +25,7 @@ from service.api.errors import (
 )
 from service.api.exchange import REFUSAL, WHOLE
 from service.api.loop import LOOP
+from service.api.presence import CONNECTION, Connection
 from service.settings import Settings
 
 # A connection past the bound is told so if it asks for something soon, and so many may be told at
@@ -57,10 +58,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._steps = 0  # messages begun and pieces of bodies, ever
         self._bytes = 0  # that came since the last of them
         self._timer: asyncio.TimerHandle | None = None
+        self._connection = Connection()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._corked = Corked(transport, self.loop)
         super().connection_made(self._corked)
+        self._connection.listen = self.flow.resume_reading
         beyond = len(self.connections) - self._most_connections
         if beyond > MOST_TOLD:
             transport.abort()
@@ -71,6 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         super().connection_lost(exc)
+        self._connection.end()
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -117,7 +121,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._one_too_many:
             self._refuse_connection()
         if not self._refused:
-            cast(dict[str, Any], self.scope)[LOOP] = self.loop
+            found = {LOOP: self.loop, CONNECTION: self._connection}
+            cast(dict[str, Any], self.scope).update(found)
             super().on_headers_complete()
             self._in_body = True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from typing import Any
 
 import httpx
@@ -112,13 +113,27 @@ def test_rejections_are_counted_by_reason_and_code(service: Service) -> None:
     assert (sample(service, reason), sample(service, count)) == (before[0] + 1, before[1] + 1)
 
 
-def send(service: Service, body: bytes, announced: int) -> socket.socket:
-    """A connection on which a request was sent whose answer nobody has read."""
+def send(
+    service: Service, body: bytes, announced: int, pause_seconds: float = 0.0
+) -> socket.socket:
+    """A connection on which a request was sent whose answer nobody has read.
+
+    Args:
+        service: to whom.
+        body: what is sent of it.
+        announced: bytes that it is said to have.
+        pause_seconds: before it.
+    """
     sock = socket.create_connection(("127.0.0.1", service.port), timeout=TIMEOUT_SECONDS)
-    sock.sendall(
+    head = (
         b"POST /v1/classify HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        b"content-length: %d\r\n\r\n%b" % (announced, body)
+        b"content-length: %d\r\n\r\n" % announced
     )
+    if pause_seconds:
+        sock.sendall(head)
+        time.sleep(pause_seconds)
+        head = b""
+    sock.sendall(head + body)
     return sock
 
 
@@ -130,14 +145,18 @@ def gone(service: Service, model: str) -> tuple[float, float]:
     return sample(service, reason), sample(service, count)
 
 
-def test_client_that_goes_away_is_counted_and_its_work_dropped(service: Service) -> None:
+@pytest.mark.parametrize("pause_seconds", [0, 0.05], ids=["at once", "in pieces"])
+def test_client_that_goes_away_is_counted_and_its_work_dropped(
+    service: Service, pause_seconds: float
+) -> None:
+    """Also where so much came late that reading was stopped."""
     texts, words = 32, 5000  # seconds of forwards
     waiting, computed = (
         f'lockstep_{name}{{model="lstm"}}' for name in ("queue_depth", "tokens_total")
     )
     before, tokens = gone(service, "lstm"), sample(service, computed)
     body = json.dumps({"inputs": ["word " * words] * texts, "model": "lstm"}).encode()
-    with send(service, body, len(body)):
+    with send(service, body, len(body), pause_seconds):
         eventually(lambda: sample(service, waiting) > 0)
     eventually(lambda: gone(service, "lstm") == (before[0] + 1, before[1] + 1))
     assert sample(service, 'lockstep_requests_in_flight{model="lstm"}') == 0

@@ -10,26 +10,19 @@ import pytest
 from starlette.requests import Request
 
 from service.api.errors import ClientGone
-from service.api.presence import WATCH_SECONDS, Present
+from service.api.presence import CONNECTION, Connection, Present
 
 HANG_SECONDS = 20
 
 
-def request(disconnected: asyncio.Event) -> Request:
-    """One whose body was read; its client goes away with the event."""
-    late = iter([{"type": "http.request", "body": b"", "more_body": False}])
-
-    async def receive() -> dict[str, Any]:
-        if (message := next(late, None)) is None:
-            await disconnected.wait()
-        return message or {"type": "http.disconnect"}
-
-    return Request({"type": "http", "method": "POST", "headers": []}, receive)
+def request(connection: Connection) -> Request:
+    """One whose body was read, that came by this connection."""
+    return Request({"type": "http", "method": "POST", "headers": [], CONNECTION: connection})
 
 
-def run(test: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+def run(test: Callable[[Connection], Coroutine[Any, Any, None]]) -> None:
     async def bounded() -> None:
-        task = asyncio.create_task(test(asyncio.Event()))
+        task = asyncio.create_task(test(Connection()))
         done, _ = await asyncio.wait(
             [task], timeout=HANG_SECONDS
         )  # to cancel it would be an answer
@@ -40,10 +33,10 @@ def run(test: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
 
 
 def test_work_is_cancelled_when_the_client_goes() -> None:
-    async def test(disconnected: asyncio.Event) -> None:
-        asyncio.get_running_loop().call_later(0.01, disconnected.set)
+    async def test(connection: Connection) -> None:
+        asyncio.get_running_loop().call_later(0.01, connection.end)
         with pytest.raises(ClientGone):
-            async with Present(request(disconnected)):
+            async with Present(request(connection)):
                 await asyncio.Event().wait()
         await asyncio.sleep(0)  # the task itself goes on: it has to tell of it
 
@@ -51,44 +44,62 @@ def test_work_is_cancelled_when_the_client_goes() -> None:
 
 
 def test_work_of_a_client_that_waits_is_done() -> None:
-    async def test(disconnected: asyncio.Event) -> None:
-        async with Present(request(disconnected)):
+    async def test(connection: Connection) -> None:
+        async with Present(request(connection)):
             await asyncio.sleep(0.01)
-        disconnected.set()  # after its answer, as every client does
+        connection.end()  # after its answer, as every client does
         await asyncio.sleep(0.01)
 
     run(test)
 
 
-def test_client_of_what_is_soon_over_is_not_looked_for() -> None:
-    looked: list[float] = []
-
-    async def receive() -> dict[str, Any]:
-        looked.append(asyncio.get_running_loop().time())
-        return {"type": "http.disconnect"}
-
-    async def test(disconnected: asyncio.Event) -> None:
-        async with Present(Request({"type": "http", "method": "POST", "headers": []}, receive)):
-            await asyncio.sleep(0)
-        await asyncio.sleep(3 * WATCH_SECONDS)
+def test_work_that_nobody_waits_for_is_not_begun() -> None:
+    async def test(connection: Connection) -> None:
+        connection.end()
+        with pytest.raises(ClientGone):
+            async with Present(request(connection)):
+                raise AssertionError("it was begun")
 
     run(test)
-    assert looked == []
+
+
+def test_every_request_of_a_connection_hears_of_its_end() -> None:
+    async def test(connection: Connection) -> None:
+        async def work() -> None:
+            async with Present(request(connection)):
+                await asyncio.Event().wait()
+
+        tasks = [asyncio.create_task(work()) for _ in range(3)]
+        await asyncio.sleep(0)
+        connection.end()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(end) for end in ends] == [ClientGone] * 3
+        assert not connection.waiting
+
+    run(test)
+
+
+def test_under_another_server_work_is_done() -> None:
+    async def test(connection: Connection) -> None:
+        async with Present(Request({"type": "http", "method": "POST", "headers": []})):
+            await asyncio.sleep(0)
+
+    run(test)
 
 
 def test_errors_pass_through() -> None:
-    async def test(disconnected: asyncio.Event) -> None:
+    async def test(connection: Connection) -> None:
         with pytest.raises(ZeroDivisionError):
-            async with Present(request(disconnected)):
+            async with Present(request(connection)):
                 raise ZeroDivisionError
 
     run(test)
 
 
 def test_cancelling_for_another_reason_is_left_alone() -> None:
-    async def test(disconnected: asyncio.Event) -> None:
+    async def test(connection: Connection) -> None:
         async def work() -> None:
-            async with Present(request(disconnected)):
+            async with Present(request(connection)):
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(work())
