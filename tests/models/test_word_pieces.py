@@ -60,13 +60,24 @@ def test_words_that_nobody_writes_twice_are_not_kept() -> None:
     [
         ("fine\t\r\n <br/>~", True),
         ("", True),
-        ("Caf\u00e9", False),
+        ("Caf\u00e9 \u00c0\u00ff \x96 \x85\xad", True),
+        ("\xa310", False),
+        ("\xd7", False),
+        ("caf\u0117", False),
         ("a\x7f", False),
         ("\x0b", False),
     ],
 )
-def test_plain_is_ascii_without_control_characters(text: str, plain: bool) -> None:
+def test_plain_is_what_is_cleaned_alike(text: str, plain: bool) -> None:
     assert WordPieces.is_plain(text) is plain
+
+
+def test_each_plain_character_is_cleaned_as_the_library_does() -> None:
+    words = WordPieces(LIBRARY)
+    for character in map(chr, range(0x100)):
+        for text in (f"a{character}b", f"A {character} b", f"{character}{character}n"):
+            if WordPieces.is_plain(text):
+                assert words.ids(text) == ids(text), text
 
 
 def test_threads_may_ask_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
