@@ -12,6 +12,7 @@ import numpy as np
 
 KEPT = 16  # forwards of like shape, the newest
 FASTEST = 4  # of those, which count: whatever else the machine does only adds
+EQUAL = 1e-9  # errors that differ by no more do by rounding alone: the first choice of terms stays
 
 Key = tuple[str, str | None]  # a model and a schedule
 
@@ -145,7 +146,7 @@ def fit(measured: Sequence[Measured], *, padded: bool = True) -> ForwardCost:
             columns = terms[:, chosen]
             weights = np.linalg.lstsq(columns, np.ones(len(seconds)))[0]
             error = float(np.square(columns @ weights - 1).sum())
-            if (weights >= 0).all() and error < least:
+            if (weights >= 0).all() and error < least - EQUAL:
                 best, least = np.zeros(4), error
                 best[list(chosen)] = weights
     start, step, token, pair = map(float, best)

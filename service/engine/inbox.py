@@ -6,6 +6,7 @@ sockets or of torch.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,10 @@ from service.engine.wire import (
 )
 from service.observe.timing import now
 
-REFIT_BATCHES = 32  # of a model and schedule, from one fit of its costs to the next: about 1 ms
+# Batches of a model and schedule after which its costs are fitted anew, which takes about 1 ms: at
+# first, and then again and again.
+FIRST_FITS = (32, 64, 128)
+REFIT_BATCHES = 256
 
 Reply = Callable[[FromWorker], None]
 
@@ -62,7 +66,7 @@ class WaitingWindow:
 
     pending: Pending
     index: int
-    ids: list[int]
+    ids: array[int]
     group: Group
     length: int
     deadline: float
@@ -171,14 +175,22 @@ class Inbox:
         pending = window.pending
         self._end(pending, Failure(pending.work.id, reason, detail))
 
-    def learn(self) -> None:
-        """Learns what the batches cost that ran since it was last called."""
+    def learn(self, rows: int, turn_seconds: float) -> None:
+        """Learns what the batches cost that ran since it was last called.
+
+        Args:
+            rows: of the one that was taken. Where it failed, halves of it ran.
+            turn_seconds: that the worker spent on it, its forward and all else, which counts where
+                it ran whole: that is spent however few rows ride.
+        """
         ran, self._ran = self._ran, []
-        for group, lengths, seconds in ran:
+        for group, lengths, forward_seconds in ran:
+            seconds = turn_seconds if len(lengths) == rows else forward_seconds
             key = group.model, group.schedule
             self._observations.add(key, lengths, seconds)
             self._batches[key] += 1
-            if self._batches[key] % REFIT_BATCHES == 0:
+            batches = self._batches[key]
+            if batches in FIRST_FITS or batches % REFIT_BATCHES == 0:
                 costs = {**self._limits.costs, key: self._observations.cost(key)}
                 self._limits = replace(self._limits, costs=costs)
 

@@ -261,8 +261,8 @@ def pack(window: Sequence[int]) -> bytes:
     return array("i", window).tobytes()
 
 
-def unpack(packed: bytes) -> list[int]:
+def unpack(packed: bytes) -> array[int]:
     """The inverse of ``pack``."""
     ids = array("i")
     ids.frombytes(packed)
-    return ids.tolist()
+    return ids

@@ -97,11 +97,13 @@ class WorkerLoop(LitLoop):  # type: ignore[misc]  # litserve ships no types
         told: WorkerState | None = None
         while not (lit_api.stopping and listener.connections == 0):
             heartbeat.beat()
+            began = now()
             listener.serve(timeout=0)  # what came while the last batch ran
             batch = inbox.take()
             if not batch:
                 activity.end(worker_id)
                 listener.serve(timeout=IDLE_SECONDS)
+                began = now()
                 batch = inbox.take()
             # What waits while this batch runs. The memory, read only where nobody is kept waiting.
             memory = told.memory_bytes if told and batch else compute.memory_bytes()
@@ -115,7 +117,8 @@ class WorkerLoop(LitLoop):  # type: ignore[misc]  # litserve ships no types
                 if inbox.empty:
                     activity.end(worker_id)  # before whoever is answered asks again
                 listener.flush()
-                inbox.learn()  # only now: whoever was answered doesn't wait for it
+                # Only now: whoever was answered doesn't wait for it.
+                inbox.learn(len(batch), now() - began)
         listener.close()
         sys.exit(0)
 

@@ -7,7 +7,8 @@ import gc
 import msgspec
 
 from service.engine.batcher import BatchLimits
-from service.engine.inbox import REFIT_BATCHES, Inbox, WaitingWindow
+from service.engine.forward_cost import Observations
+from service.engine.inbox import FIRST_FITS, Inbox, WaitingWindow
 from service.engine.wire import Answer, Cancel, Failure, FromAPI, FromWorker, Ride, Work, pack
 from service.observe.timing import now
 
@@ -133,14 +134,28 @@ def test_waiting_counts_clients_windows_that_are_still_wanted() -> None:
 
 def test_batches_grow_where_a_row_turns_out_to_cost_little() -> None:
     inbox = Inbox(BatchLimits(padded_tokens=100_000))
-    sizes = [batch_size(inbox, number, "lstm") for number in range(2 * REFIT_BATCHES)]
-    assert sizes[0] == sizes[REFIT_BATCHES - 1] < 10
+    sizes = [batch_size(inbox, number, "lstm") for number in range(2 * FIRST_FITS[0])]
+    assert sizes[0] == sizes[FIRST_FITS[0] - 1] < 10
     assert sizes[-1] == 40
+
+
+def test_what_a_whole_batch_cost_is_its_turn() -> None:
+    """One that failed ran in halves, and what they took beside their forwards is no other's."""
+    told: list[float] = []
+    observations = Observations()
+    observations.add = lambda key, lengths, seconds: told.append(seconds)  # type: ignore[method-assign]
+    inbox = Inbox(BatchLimits(padded_tokens=100_000), observations)
+    for rows in (2, 3):
+        inbox.put(API, [work(1, 4, 5)], lambda message: None)
+        batch = inbox.take()
+        inbox.finish(batch, [[0.0]] * 2, Ride(1.0, 2, 5, 9), 0.25, [1, 1], 1.0)
+        inbox.learn(rows, turn_seconds=4.0)
+    assert told == [4.0, 1.25]
 
 
 def test_models_that_take_turns_are_all_fitted() -> None:
     inbox = Inbox(BatchLimits(padded_tokens=100_000))
-    for number in range(2 * REFIT_BATCHES):
+    for number in range(2 * FIRST_FITS[0]):
         last = [batch_size(inbox, number, model) for model in ("lstm", "gru", "rnn", "cnn")]
     assert last == [40] * 4
 
@@ -151,7 +166,7 @@ def batch_size(inbox: Inbox, number: int, model: str) -> int:
     batch = inbox.take()
     ride = Ride(1.0 + 0.001 * len(batch), len(batch), 200, 200 * len(batch))
     inbox.finish(batch, [[0.0]] * len(batch), ride, 0.0, [1] * len(batch), 1.0)
-    inbox.learn()
+    inbox.learn(len(batch), ride.forward_seconds)
     inbox.forget(API)
     return len(batch)
 

@@ -143,7 +143,11 @@ def test_nobody_waits_for_what_is_learnt_of_a_batch(
     worker: Worker, api: API, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered, in_time = threading.Event(), []
-    monkeypatch.setattr(worker.inbox, "learn", lambda: in_time.append(answered.wait(WAIT_SECONDS)))
+
+    def learn(rows: int, turn_seconds: float) -> None:
+        in_time.append(answered.wait(WAIT_SECONDS) and rows == 1 and turn_seconds > 0)
+
+    monkeypatch.setattr(worker.inbox, "learn", learn)
     api.send(work(1, 4))
     receive(api, 1)
     answered.set()
