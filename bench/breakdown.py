@@ -13,7 +13,7 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from bench.gap import Subject
-from models import native
+from models import native, predict
 
 FORWARDS = 20  # profiled, of which the fastest counts: what disturbed the others says nothing
 WARM_UP = 3
@@ -59,21 +59,20 @@ def break_down(subject: Subject, dtype: str, batch: int, length: int) -> Breakdo
     classifier = subject.classifier
     device = classifier.head.weight.device
     generator = torch.Generator().manual_seed(length)
-    input_ids = torch.randint(classifier.embedding.vocab_size, (batch, length), generator=generator)
-    input_ids = input_ids.to(device)
-    attention_mask = torch.ones_like(input_ids, dtype=torch.bool)
+    ids = torch.randint(classifier.embedding.vocab_size, (batch, length), generator=generator)
+    placed = predict.place(classifier, ids.tolist())
     activities = [ProfilerActivity.CPU]
     if device.type == "cuda":
         activities.append(ProfilerActivity.CUDA)
     for _ in range(WARM_UP):
-        classifier(input_ids, attention_mask)
+        predict.run(classifier, placed)
     with (
         profile(activities=activities, acc_events=True) as profiled,
         native_calls_named() as within,
     ):
         for _ in range(FORWARDS):
             with record_function(LABEL):
-                classifier(input_ids, attention_mask)
+                predict.run(classifier, placed)
     forwards = [shares_of(one, device.type) for one in split(profiled.events() or ())]
     times = min(
         (divided(*one) for one in zip(forwards, within or [()] * len(forwards), strict=True)),
@@ -95,11 +94,12 @@ def native_calls_named() -> Iterator[list[Sequence[float]]]:
     functions = {} if library is None else {name: getattr(library, name) for name in NATIVE}
     within: list[Sequence[float]] = []
 
-    def encode(encoder: Any, batch: Any) -> None:
+    def encode(encoder: Any, batch: Any) -> int:
         seconds = (ctypes.c_double * len(WITHIN))()
         batch._obj.seconds = ctypes.addressof(seconds)  # what ``byref`` was given
-        functions["lockstep_encode"](encoder, batch)
+        done: int = functions["lockstep_encode"](encoder, batch)
         within.append(tuple(seconds))
+        return done
 
     for name, function in functions.items():
         call = encode if name == "lockstep_encode" else function

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bench.timing import Times, time_in_turn
-from models import checkpoint, cost, registry
+from models import checkpoint, cost, predict, registry
 from models import folder as folders
 from models.base import Classifier, Schedule
 from models.captured import CapturedForward
@@ -228,9 +228,10 @@ def forwards(
     classifier: Classifier, schedule: Schedule | None, input_ids: Tensor, attention_mask: Tensor
 ) -> tuple[dict[How, Callable[[], object]], str | None]:
     """The ways to run one forward on that batch, and a remark where there is one to make."""
-    kinds: dict[How, Callable[[], object]] = {
-        "eager": partial(classifier, input_ids, attention_mask, schedule)
-    }
+    eager: Callable[[], object] = partial(classifier, input_ids, attention_mask, schedule)
+    if classifier.reader is not None:  # as it would be served
+        eager = partial(predict.run, classifier, predict.place(classifier, input_ids.tolist()))
+    kinds: dict[How, Callable[[], object]] = {"eager": eager}
     if input_ids.device.type != "cuda":
         return kinds, None
     captured = CapturedForward(classifier, schedule)

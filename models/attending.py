@@ -6,17 +6,17 @@ import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.arrangement import arrange
 from models.attention import UNMASKED
 from models.base import Encoder, Schedule
 from models.embedding import FrozenEmbedding
 from models.layout import Layout
-from models.line import Line
 from models.pooling import Pooling
+from models.reader import FORMATS, Reader
 from models.rows import answers_on_cpu
-from models.stack import FORMATS, Parts, Stack, can_run
+from models.stack import Parts, Stack, can_run
 
 
 class AttendingEncoder(Encoder):
@@ -54,24 +54,20 @@ class AttendingEncoder(Encoder):
         embeddings = self.place(embeddings)
         if self._stack is not None:
             assert answers_on_cpu(embeddings), "its weights are laid out for `native`"
-            line = Line.of(attention_mask)
-            return line.spread(self._stack(line.gather(embeddings), line))
+            hidden_states = embeddings.new_zeros(*attention_mask.shape, self.output_size)
+            lengths = attention_mask.sum(1).tolist()
+            hidden_states[attention_mask] = self._stack(embeddings[attention_mask], lengths)
+            return hidden_states
         layout = Layout.of(attention_mask, share=self.share_rows)
         return layout.spread(self.read(layout.gather(embeddings), layout))
 
-    def summarize(
-        self,
-        embedding: FrozenEmbedding,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        pooling: Pooling,
-    ) -> Tensor | None:
+    def reader(
+        self, embedding: FrozenEmbedding, pooling: Pooling, head: nn.Linear, window: int | None
+    ) -> Reader | None:
         table = embedding.weight
         if self._stack is None or table.dtype not in FORMATS:
             return None
-        assert answers_on_cpu(input_ids), "its weights are laid out for `native`"
-        line = Line.of(attention_mask)
-        return self._stack.summarize(line.gather(input_ids), table, pooling, line)
+        return Reader(self._stack, table, pooling, head, window)
 
     def pack(self) -> None:
         parts = self.parts()

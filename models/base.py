@@ -22,6 +22,7 @@ from models.embedding import FrozenEmbedding
 from models.errors import InputError
 from models.packed import Packable
 from models.pooling import POOLINGS, Pooling, pooled_size
+from models.reader import Reader
 from models.rows import usual
 
 Schedule = Literal["serial", "parallel"]
@@ -69,23 +70,6 @@ class Encoder(nn.Module, ABC):
     ) -> Tensor:
         """(B, T, E) and (B, T) -> (B, T, D). Hidden states at padding are unspecified."""
 
-    def summarize(
-        self,
-        embedding: FrozenEmbedding,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        pooling: Pooling,
-    ) -> Tensor | None:
-        """Pooled states, (B, P), by a way of its own from ids to there; None where it has none.
-
-        Args:
-            embedding: the table.
-            input_ids: (B, T), which have passed ``Classifier.check``, with their mask.
-            attention_mask: (B, T).
-            pooling: of the states.
-        """
-        return None
-
     @abstractmethod
     def flops(self, length: int) -> int:
         """Floating point operations (2 a multiply-add, matrix products only) for one text."""
@@ -107,6 +91,19 @@ class Encoder(nn.Module, ABC):
         for module in self.modules():
             if isinstance(module, Packable):
                 module.pack()
+
+    def reader(
+        self, embedding: FrozenEmbedding, pooling: Pooling, head: nn.Linear, window: int | None
+    ) -> Reader | None:
+        """A native way from ids to logits; None where it has none, as before ``pack``.
+
+        Args:
+            embedding: the table.
+            pooling: of the states.
+            head: what it reads then.
+            window: the most tokens of a text; None reads any length.
+        """
+        return None
 
     @property
     def pads(self) -> bool:
@@ -144,7 +141,12 @@ class Classifier(nn.Module):
         config: the architecture's config.
         encoder: built from that config.
         embedding: the table shared by all models of the process.
+
+    Attributes:
+        reader: a native way from ids to logits, where there is one once it is packed.
     """
+
+    reader: Reader | None = None
 
     def __init__(
         self, config: ClassifierConfig, encoder: Encoder, embedding: FrozenEmbedding
@@ -191,10 +193,6 @@ class Classifier(nn.Module):
             (B, P), in the dtype of the parameters.
         """
         self.check(input_ids, attention_mask, schedule)
-        pooling = self.config.pooling
-        summary = self.encoder.summarize(self.embedding, input_ids, attention_mask, pooling)
-        if summary is not None:
-            return summary
         embeddings = self.embedding(input_ids).to(self.head.weight.dtype)  # (B, T, E)
         hidden_states = self.encoder(embeddings, attention_mask, schedule)  # (B, T, D)
         return self.pool(hidden_states, attention_mask)  # (B, P)
@@ -225,7 +223,17 @@ class Classifier(nn.Module):
             RuntimeError: this processor has no such layout in the dtype of the weights.
         """
         self.encoder.pack()
+        config = self.config
+        self.reader = self.encoder.reader(
+            self.embedding, config.pooling, self.head, config.max_length
+        )
         return self
+
+    def check_schedule(self, schedule: Schedule | None) -> None:
+        """Raises InputError where the encoder can't be run so."""
+        if schedule is not None and schedule not in self.encoder.schedules:
+            known = ", ".join(self.encoder.schedules) or "none"
+            raise InputError(f"this architecture has no schedule {schedule!r}; it has: {known}")
 
     def check(self, input_ids: Tensor, attention_mask: Tensor, schedule: Schedule | None) -> None:
         """Raises InputError where the tensors break the contract of ``forward``.
@@ -242,9 +250,7 @@ class Classifier(nn.Module):
                 "input_ids must be int64 and attention_mask bool; got "
                 f"{input_ids.dtype} and {attention_mask.dtype}"
             )
-        if schedule is not None and schedule not in self.encoder.schedules:
-            known = ", ".join(self.encoder.schedules) or "none"
-            raise InputError(f"this architecture has no schedule {schedule!r}; it has: {known}")
+        self.check_schedule(schedule)
         limit = self.config.max_length
         if limit is not None and input_ids.shape[1] > limit:
             raise InputError(f"{input_ids.shape[1]} tokens; the encoder's window is {limit}")

@@ -1,59 +1,56 @@
-"""A batch laid out for a native call: its texts alone, one after another."""
+"""A batch as a native call reads it: its texts' ids alone, one after another."""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Self
 
-import torch
-from torch import Tensor
+from models.errors import InputError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Line:
-    """Texts, and where their tokens were in a batch.
+    """Some texts.
 
     Attributes:
-        batch: (B, T), as it came.
+        ids: (N,) int32, of all tokens.
         starts: (B + 1,) int32, where each text begins, and where the last ends.
-        count: N, of all tokens.
         longest: tokens of the longest text.
-        tokens: (N,) what stands in each place, as places in the flattened batch; None where that
-            is the batch.
     """
 
-    batch: tuple[int, int]
-    starts: Tensor
-    count: int
+    ids: array[int]
+    starts: array[int]
     longest: int
-    tokens: Tensor | None = None
 
     @classmethod
-    def of(cls, attention_mask: Tensor) -> Self:
-        """Of a batch with this mask, (B, T)."""
-        B, T = attention_mask.shape
-        lengths = attention_mask.sum(1).tolist()
-        starts = array("i", accumulate(lengths, initial=0))
-        padded = starts[-1] < B * T
-        return cls(
-            batch=(B, T),
-            starts=torch.frombuffer(starts, dtype=torch.int32),
-            count=starts[-1],
-            longest=max(lengths),
-            tokens=attention_mask.flatten().nonzero().squeeze(1) if padded else None,
-        )
+    def of(cls, texts: Sequence[Sequence[int]]) -> Self:
+        """Raises InputError where a text has no tokens, or an id is larger than any can be."""
+        ids = joined(texts)
+        lengths = list(map(len, texts))
+        if not lengths or not all(lengths):
+            raise InputError("a text has no tokens")
+        return cls(ids, starts(lengths), max(lengths))
 
-    def gather(self, batch: Tensor) -> Tensor:
-        """(B, T, …) -> (N, …)."""
-        flat = batch.flatten(0, 1)
-        return flat if self.tokens is None else flat.index_select(0, self.tokens)
+    @property
+    def texts(self) -> int:
+        """B."""
+        return len(self.starts) - 1
 
-    def spread(self, hidden_states: Tensor) -> Tensor:
-        """(N, D) -> (B, T, D), zeros at padding."""
-        B, T = self.batch
-        if self.tokens is not None:
-            padded = hidden_states.new_zeros(B * T, hidden_states.shape[1])
-            hidden_states = padded.index_copy_(0, self.tokens, hidden_states)
-        return hidden_states.view(B, T, -1)
+
+def joined(texts: Iterable[Iterable[int]]) -> array[int]:
+    """Their ids, int32. Raises InputError where one is larger than any can be."""
+    ids = array("i")
+    try:
+        for text in texts:
+            ids.extend(text)
+    except OverflowError as error:
+        raise InputError(f"an id is no token's: {error}") from error
+    return ids
+
+
+def starts(lengths: Iterable[int]) -> array[int]:
+    """Where texts of these lengths begin, and where the last ends."""
+    return array("i", accumulate(lengths, initial=0))

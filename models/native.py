@@ -10,14 +10,16 @@ from __future__ import annotations
 import ctypes
 import logging
 import sysconfig
+from array import array
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 logger = logging.getLogger("lockstep.native")
 
 LIBRARY = Path(__file__).with_name(f"_native{sysconfig.get_config_var('EXT_SUFFIX')}")
-VERSION = 3  # of what this and the library must both know
+VERSION = 4  # of what this and the library must both know
 LANES = 16  # numbers computed at once
 INPUTS = 32  # bfloat16 in a row of a matrix tile
 
@@ -81,21 +83,36 @@ class Encoder(ctypes.Structure):
     ]
 
 
+class Head(ctypes.Structure):
+    """``struct head`` of csrc/native.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("weight", "bias")),
+        *((name, ctypes.c_int32) for name in ("labels", "pooling")),
+    ]
+
+
 class Batch(ctypes.Structure):
     """``struct batch`` of csrc/native.h."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("ids", "table", "embeddings", "rotation")),
-        ("starts", ctypes.c_void_p),
-        *((name, ctypes.c_void_p) for name in ("states", "pooled", "scratch", "seconds")),
-        *((name, ctypes.c_int32) for name in ("texts", "longest", "turned", "format")),
-        *((name, ctypes.c_int32) for name in ("pooling", "threads")),
+        *((name, ctypes.c_void_p) for name in ("ids", "table")),
+        ("head", ctypes.POINTER(Head)),
+        *((name, ctypes.c_void_p) for name in ("logits", "embeddings", "states", "rotation")),
+        *((name, ctypes.c_void_p) for name in ("starts", "scratch", "seconds")),
+        *((name, ctypes.c_int32) for name in ("texts", "tokens", "longest", "turned")),
+        *((name, ctypes.c_int32) for name in ("format", "vocabulary", "threads")),
     ]
 
 
 ABI = VERSION << 24  # and the sizes of what both know
 for place, structure in enumerate((Batch, Encoder, Block, Layer)):
     ABI ^= ctypes.sizeof(structure) << 6 * place
+
+
+def address(numbers: array[Any]) -> int:
+    """Where an array's numbers are, for as long as it isn't changed."""
+    return numbers.buffer_info()[0]
 
 
 @cache
@@ -108,7 +125,7 @@ def library() -> ctypes.CDLL | None:
         built = ctypes.CDLL(str(LIBRARY))
         abi = built.lockstep_abi()
         built.lockstep_scratch_bytes.restype = ctypes.c_int64
-        built.lockstep_encode.restype = built.lockstep_layer.restype = None
+        built.lockstep_layer.restype = None
     except (OSError, AttributeError) as error:
         logger.warning("no native calls, `make setup` builds them: %s", error)
         return None

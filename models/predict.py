@@ -1,7 +1,7 @@
 """Text to verdict: the one way from words to a calibrated score.
 
-    texts ──prepare──▶ windows ──collate──▶ tensors ──run──▶ logits ──judge──▶ verdicts
-            windows.py           here                here              verdict.py
+    text ──prepare──▶ windows ──place──▶ batch ──run──▶ logits ──judge──▶ verdicts
+            windows.py            here            here            verdict.py
 
 The service runs the four verbs in two processes; the command line, training and the bench run them
 through ``Predictor``. Nobody runs anything else.
@@ -9,22 +9,33 @@ through ``Predictor``. Nobody runs anything else.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from models.base import Classifier, Schedule
+from models.line import Line, joined
 from models.tokenizer import Tokenizer
 from models.verdict import Verdict, judge_texts
 from models.windows import LongInput, PreparedText, prepare
 
 
+class Padded(NamedTuple):
+    """Windows in one batch, padded: see ``Classifier.forward``."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+
+
+Batch = Padded | Line
+
+
 def collate(
     windows: Sequence[Sequence[int]], padding_id: int = 0, length: int | None = None
-) -> tuple[Tensor, Tensor]:
+) -> Padded:
     """Windows to one padded batch: input_ids (B, T) int64 and attention_mask (B, T) bool.
 
     Args:
@@ -33,24 +44,24 @@ def collate(
         length: T; None for that of the longest window.
     """
     longest = length or max(map(len, windows))
-    ids, real = array("q"), bytearray()  # row after row
+    rows, real = list[Sequence[int]](), bytearray()
     for window in windows:
         padding = longest - len(window)
-        ids.extend(window)
-        ids.extend([padding_id] * padding)
+        rows += [window, [padding_id] * padding]
         real += b"\1" * len(window) + bytes(padding)
-    input_ids = torch.frombuffer(ids, dtype=torch.int64).view(-1, longest)  # (B, T)
+    ids = joined(rows)
+    input_ids = torch.frombuffer(ids, dtype=torch.int32).view(-1, longest)  # (B, T)
     attention_mask = torch.frombuffer(real, dtype=torch.bool).view(-1, longest)  # (B, T)
-    return input_ids, attention_mask
+    return Padded(input_ids.long(), attention_mask)
 
 
-def place(
+def pad(
     classifier: Classifier,
     windows: Sequence[Sequence[int]],
     schedule: Schedule | None = None,
     padding_id: int = 0,
-) -> tuple[Tensor, Tensor]:
-    """Windows to a checked batch on the classifier's device, ready to ``run``.
+) -> Padded:
+    """Windows to a checked batch on the classifier's device.
 
     Raises:
         InputError: a window doesn't fit the contract of ``Classifier.forward``.
@@ -64,19 +75,38 @@ def place(
     if device.type == "cuda":
         # From pinned memory they are copied while the host goes on.
         input_ids, attention_mask = input_ids.pin_memory(), attention_mask.pin_memory()
-    return input_ids.to(device, non_blocking=True), attention_mask.to(device, non_blocking=True)
+    return Padded(
+        input_ids.to(device, non_blocking=True), attention_mask.to(device, non_blocking=True)
+    )
 
 
-@torch.inference_mode()
-def run(
+def place(
     classifier: Classifier,
-    input_ids: Tensor,
-    attention_mask: Tensor,
+    windows: Sequence[Sequence[int]],
     schedule: Schedule | None = None,
+    padding_id: int = 0,
+) -> Batch:
+    """Windows as the classifier reads them fastest, ready to ``run``. Raises as ``pad`` does."""
+    if classifier.reader is not None:
+        classifier.check_schedule(schedule)
+        return Line.of(windows)
+    return pad(classifier, windows, schedule, padding_id)
+
+
+def run(
+    classifier: Classifier, batch: Batch, schedule: Schedule | None = None
 ) -> list[list[float]]:
-    """One forward pass: logits of each row, on the host, so a GPU has finished when it returns."""
-    logits: Tensor = classifier(input_ids, attention_mask, schedule)
-    rows: list[list[float]] = logits.float().cpu().tolist()
+    """One forward pass: logits of each row, on the host, so a GPU has finished when it returns.
+
+    Raises:
+        InputError: the batch doesn't fit the contract of ``Classifier.forward``.
+    """
+    if isinstance(batch, Line):
+        assert classifier.reader is not None, "it was placed for one"
+        return classifier.reader(batch)
+    with torch.inference_mode():
+        logits: Tensor = classifier(*batch, schedule)
+        rows: list[list[float]] = logits.float().cpu().tolist()
     return rows
 
 
@@ -138,22 +168,19 @@ class Predictor:
     ) -> list[list[float]]:
         """Logits of each window, in the order given; run by length, so that little is padding."""
         rows: list[list[float]] = [[]] * len(windows)
-        for batch, placed in self.batches(windows, schedule):
-            logits = run(self.classifier, *placed, schedule)
-            for index, row in zip(batch, logits, strict=True):
+        for positions, chosen in self.batches(windows):
+            batch = place(self.classifier, chosen, schedule, self.tokenizer.padding_id)
+            logits = run(self.classifier, batch, schedule)
+            for index, row in zip(positions, logits, strict=True):
                 rows[index] = row
         return rows
 
     def batches(
-        self, windows: Sequence[Sequence[int]], schedule: Schedule | None = None
-    ) -> Iterator[tuple[list[int], tuple[Tensor, Tensor]]]:
-        """Positions of windows of like length, and those as a batch on the classifier's device.
-
-        After each has been used, ``tell`` is told.
-        """
+        self, windows: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[list[int], list[Sequence[int]]]]:
+        """Positions of windows of like length, and those; after each use, ``tell`` is told."""
         for batch in batches_by_length([len(w) for w in windows], self.max_padded_tokens):
-            chosen = [windows[i] for i in batch]
-            yield batch, place(self.classifier, chosen, schedule, self.tokenizer.padding_id)
+            yield batch, [windows[i] for i in batch]
             if self.tell:
                 self.tell(len(batch))
 

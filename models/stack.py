@@ -3,13 +3,15 @@
 By torch's calls half of a forward in bfloat16 was products, and those ran at a third of what the
 tiles can do: each call reads rows that have left the cache, writes rows that will, and starts over
 with what its shape needs. Between them stood norms, sums, copies for attention, and Python.
-``csrc/encoder.c`` takes some tokens at a time through all that reads each by itself.
+``csrc/encoder.c`` takes some texts at a time through all layers.
 """
 
 from __future__ import annotations
 
 import ctypes
+from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,16 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from models import native
-from models.line import Line
+from models.line import starts
 from models.packed import Linear, spent
-from models.pooling import Pooling, pooled_size
 from models.rotation import angles, waves
 
 ALIGNED = 64  # bytes of a row of a matrix tile
 SIDE = native.INPUTS  # a layer's inputs and outputs come in multiples of it
 WIDEST = 256  # features of a head, as far as it is tested
-FORMATS = (torch.float16, torch.float32)  # of a table of embeddings; by the library's numbers
-POOLINGS: tuple[Pooling, ...] = ("mean_max", "mean", "last")  # likewise
 
 
 class Block(Protocol):
@@ -111,11 +110,12 @@ class Stack:
         assert len({block.expand.out_features for block in parts.blocks}) == 1, "memory is for one"
         self.head_size = parts.width // parts.heads
         self.rotates = parts.rotates
-        self.longest = None if parts.positions is None else parts.positions.num_embeddings
         self._rotation = torch.empty(2, 0, self.head_size // 2)
+        self.longest = None if parts.positions is None else parts.positions.num_embeddings
         self.width = parts.width
         self.input_size = parts.linears[0].in_features
         self._held: list[Tensor] = []  # what the structures point at
+        self._spare: list[Tensor] = []  # memory of calls that are over
         self._blocks = (native.Block * len(parts.blocks))(*map(self._block, parts.blocks))
         self._encoder = native.Encoder(
             blocks=self._blocks,
@@ -131,61 +131,55 @@ class Stack:
         for linear in parts.linears:
             linear.weight = spent(linear.weight)
 
-    def __call__(self, embeddings: Tensor, line: Line) -> Tensor:
+    def __call__(self, embeddings: Tensor, lengths: Sequence[int]) -> Tensor:
         """Their states, (N, E) -> (N, D), both bfloat16.
 
         Args:
-            embeddings: of texts as they lie in ``line``, and of their positions.
-            line: of the batch.
+            embeddings: of texts one after another, and of their positions.
+            lengths: of the texts.
         """
         embeddings = embeddings.contiguous()
-        assert embeddings.shape == (line.count, self.input_size), "a row for each token"
+        assert embeddings.shape == (sum(lengths), self.input_size), "a row for each token"
         assert embeddings.dtype == torch.bfloat16, "as the weights were"
-        return self._run(line, native.Batch(embeddings=embeddings.data_ptr()))
+        assert min(lengths) > 0, "a text has tokens"
+        assert self.longest is None or max(lengths) <= self.longest, "as positions go"
+        states = torch.empty(len(embeddings), self.width, dtype=torch.bfloat16)
+        batch = native.Batch(embeddings=embeddings.data_ptr(), states=states.data_ptr())
+        self.run(batch, starts(lengths), max(lengths))
+        return states
 
-    def summarize(self, ids: Tensor, table: Tensor, pooling: Pooling, line: Line) -> Tensor:
-        """Their states, pooled: (N,) -> (B, P) in bfloat16.
+    def run(self, batch: native.Batch, starts: array[int], longest: int) -> bool:
+        """A batch that says what to read, and what to make of it.
 
         Args:
-            ids: int64, of texts as they lie in ``line``; all of them in the table.
-            table: (V, E), of one of ``FORMATS``.
-            pooling: how.
-            line: of the batch.
-        """
-        ids, table = ids.contiguous(), table.contiguous()
-        assert self.longest is None or line.longest <= self.longest, "as positions go"
-        assert ids.shape == (line.count,), "one for each token"
-        assert ids.dtype == torch.int64, "as the library reads them"
-        assert table.shape[1] == self.input_size, "as the weights read it"
-        pooled = torch.empty(line.batch[0], pooled_size(pooling, self.width), dtype=torch.bfloat16)
-        batch = native.Batch(
-            ids=ids.data_ptr(),
-            table=table.data_ptr(),
-            pooled=pooled.data_ptr(),
-            format=FORMATS.index(table.dtype),
-            pooling=POOLINGS.index(pooling),
-        )
-        self._run(line, batch)
-        return pooled
+            batch: all but what is told here.
+            starts: where each of its texts begins, and where the last ends.
+            longest: tokens of the longest text.
 
-    def _run(self, line: Line, batch: native.Batch) -> Tensor:
-        """All states of a batch that says what to read, and what to make of them."""
-        states = torch.empty(line.count, self.width, dtype=torch.bfloat16)
-        rotation = self._turned(line.longest)
+        Returns:
+            Whether the table has all of its ids. Nothing was done otherwise.
+        """
+        rotation = self._turned(longest)
         if rotation is not None:
             batch.rotation, batch.turned = rotation.data_ptr(), rotation.shape[1]
-        batch.starts = line.starts.data_ptr()
-        batch.states = states.data_ptr()
-        batch.texts = line.batch[0]
-        batch.longest = line.longest
+        batch.starts, batch.texts = native.address(starts), len(starts) - 1
+        batch.tokens, batch.longest = starts[-1], longest
         batch.threads = torch.get_num_threads()
         library, encoder = native.loaded(), ctypes.byref(self._encoder)
         size = library.lockstep_scratch_bytes(encoder, ctypes.byref(batch))
-        scratch = torch.empty(size, dtype=torch.uint8)
+        scratch = self._memory(size)
         assert scratch.data_ptr() % ALIGNED == 0, "as torch's memory is"
         batch.scratch = scratch.data_ptr()
-        library.lockstep_encode(encoder, ctypes.byref(batch))
-        return states
+        done = bool(library.lockstep_encode(encoder, ctypes.byref(batch)))
+        self._spare.append(scratch)
+        return done
+
+    def _memory(self, size: int) -> Tensor:
+        """That of a call that is over, which no other has then, or new."""
+        with suppress(IndexError):
+            if len(spare := self._spare.pop()) >= size:
+                return spare
+        return torch.empty(size, dtype=torch.uint8)
 
     def _turned(self, longest: int) -> Tensor | None:
         """Cosines and sines of so many positions, or more: kept from call to call."""

@@ -2,7 +2,7 @@
 
     .venv/bin/python scripts/free_forward.py serve [flags of lockstep serve]
 
-The tensors of each batch are made as ever; every logit is 0.
+Batches are laid out as ever; every logit is 0.
 """
 
 from __future__ import annotations

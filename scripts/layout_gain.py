@@ -42,7 +42,7 @@ def forward_seconds(classifier: Classifier, lengths: list[int]) -> list[float]:
         for laid_out, seconds in taken.items():
             classifier.encoder.share_rows = laid_out
             began = time.thread_time()
-            predict.run(classifier, *batch)
+            predict.run(classifier, batch)
             if turn:
                 seconds.append(time.thread_time() - began)
     return [statistics.median(seconds) for seconds in taken.values()]

@@ -59,7 +59,7 @@ def main() -> None:
                 native.way = lambda way=way: way
                 batch = predict.place(classifier, windows)
                 began = time.thread_time()
-                predict.run(classifier, *batch)
+                predict.run(classifier, batch)
                 if turn:
                     taken[way].append(time.thread_time() - began)
         return [statistics.median(seconds) for seconds in taken.values()]

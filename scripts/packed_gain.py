@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from models import checkpoint
+from models import checkpoint, predict
 from models import folder as folders
 from models.base import Classifier
 
@@ -25,18 +25,17 @@ SHAPES = ((1, 16), (1, 64), (1, 256), (8, 32), (8, 128))  # (B, T)
 ROUNDS = 15
 
 
-@torch.inference_mode()
 def forward_seconds(classifiers: list[Classifier], shape: tuple[int, int]) -> list[float]:
     """Median seconds of a forward of each, in turn; the first isn't counted."""
     B, T = shape
     window = classifiers[0].config.max_length
-    input_ids = torch.randint(1000, 20_000, (B, min(T, window or T)))
-    attention_mask = torch.ones_like(input_ids, dtype=torch.bool)
+    windows = torch.randint(1000, 20_000, (B, min(T, window or T))).tolist()
     taken: list[list[float]] = [[] for _ in classifiers]
     for turn in range(ROUNDS + 1):
         for classifier, seconds in zip(classifiers, taken, strict=True):
+            batch = predict.place(classifier, windows)
             began = time.thread_time()
-            classifier(input_ids, attention_mask)
+            predict.run(classifier, batch)
             if turn:
                 seconds.append(time.thread_time() - began)
     return [statistics.median(seconds) for seconds in taken]

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.folder import ModelFolder
-from models.predict import Predictor
+from models.predict import Predictor, pad
 from training.examples import Example
 
 CHUNK = 8192  # examples between two saves: a long labelling can be taken up again
@@ -52,8 +52,10 @@ def teacher_vectors(
     @torch.inference_mode()
     def say(chunk: Sequence[Example]) -> Tensor:
         vectors = torch.empty(len(chunk), teacher.classifier.head.in_features, dtype=torch.float16)
-        for batch, placed in teacher.batches([example.ids for example in chunk]):
-            vectors[batch] = teacher.classifier.summarize(*placed).half().cpu()
+        classifier = teacher.classifier
+        for positions, windows in teacher.batches([example.ids for example in chunk]):
+            padded = pad(classifier, windows, padding_id=teacher.tokenizer.padding_id)
+            vectors[positions] = classifier.summarize(*padded).half().cpu()
         return vectors
 
     return _kept(say, "vectors", _name(teacher, folder) + " vectors", source, cache)

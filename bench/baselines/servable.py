@@ -97,10 +97,10 @@ class Servable:
         from service.engine import choices
 
         classifier, schedule = self._predictor.classifier, self._options.schedule
-        placed = predict.place(classifier, windows, schedule, self._predictor.tokenizer.padding_id)  # type: ignore[arg-type]  # a word of the command line
+        batch = predict.place(classifier, windows, schedule, self._predictor.tokenizer.padding_id)  # type: ignore[arg-type]  # a word of the command line
         if self._options.free:
             return [[0.0] * len(classifier.config.labels) for _ in windows]
-        return choices.forward(classifier, self._graphs, *placed, schedule)  # type: ignore[arg-type]
+        return choices.forward(classifier, self._graphs, batch, schedule)  # type: ignore[arg-type]
 
 
 def parse(description: str, words: Sequence[str] | None = None) -> Options:

@@ -1,12 +1,13 @@
-/* A Transformer's encoder over a batch, in one call: bfloat16 in and out, with sums in float32.
- * stack.py says why, and calls it.
+/* A Transformer over a batch, in one call, in bfloat16 with sums in float32: an encoder from
+ * embeddings to states (stack.py says why, and calls it), or all from ids to logits (reader.py).
  *
  * Texts lie one after another in a line of tokens, so nothing is padded and no mask is needed.
- * Threads share the tokens: each takes its own through all that reads every token by itself, some
- * at a time, so that what a layer makes of them stays in its cache. They wait for one another
- * before attention, which reads all tokens of a text, and after it. Where there are too few tokens
- * for all threads, each computes some outputs of every product instead, and they wait for one
- * another after each.
+ * Where whole texts can be shared out evenly, each thread takes its own through all layers, some
+ * at a time, so that what a layer makes of them stays in its cache, and waits for nobody. Else they
+ * share the tokens: each takes its own through all that reads every token by itself, and they wait
+ * for one another before attention, which reads all tokens of a text, and after it. Where there are
+ * too few tokens for that too, each computes some outputs of every product instead, and they wait
+ * for one another after each.
  */
 
 #include "encoder.h"
@@ -16,15 +17,19 @@
 #include <time.h>
 
 enum {
-    CHUNK = 16 * HEIGHT, /* tokens at a time */
+    GROUP = 10 * HEIGHT, /* tokens of texts that a thread takes through all layers at once */
+    CHUNK = 16 * HEIGHT, /* tokens at a time, of a text that is longer, or of threads' shares */
     ENOUGH = 4 * HEIGHT, /* tokens of a thread */
     ALIGNED = 64,        /* bytes of a row of a tile */
+    UNEVEN = 8,          /* a thread may have an eighth more than its share */
 };
 
-/* What is made on the way from embeddings to states. */
+/* What is made on the way. */
 struct memory {
     bfloat16 *projected;        /* (N, 3 * width) */
     bfloat16 *attended;         /* (N, width) */
+    bfloat16 *states;           /* (N, width) */
+    float *pooled;              /* (texts, pooled_of the head) */
     /* Of a thread's tokens at a time: */
     bfloat16 *normed;   /* (tokens, width) */
     bfloat16 *expanded; /* (tokens, outputs of expand) */
@@ -42,20 +47,20 @@ struct worker {
     struct timespec since;
 };
 
-static int tokens_of(const struct batch *batch) { return batch->starts[batch->texts]; }
-
 static int work_together(const struct batch *batch, int threads) {
-    return threads > 1 && tokens_of(batch) < ENOUGH * threads;
+    return threads > 1 && batch->tokens < ENOUGH * threads;
 }
 
+static ptrdiff_t aligned(ptrdiff_t bytes) { return (bytes + ALIGNED - 1) / ALIGNED * ALIGNED; }
+
 static ptrdiff_t bytes_of(ptrdiff_t numbers) {
-    return (numbers * (ptrdiff_t)sizeof(bfloat16) + ALIGNED - 1) / ALIGNED * ALIGNED;
+    return aligned(numbers * (ptrdiff_t)sizeof(bfloat16));
 }
 
 /* That of a thread, of so many, in memory at `base`. */
 static struct memory divide(const struct encoder *encoder, const struct batch *batch, char *base,
                              int thread, int threads) {
-    const ptrdiff_t tokens = tokens_of(batch), width = encoder->width;
+    const ptrdiff_t tokens = batch->tokens, width = encoder->width;
     const int together = work_together(batch, threads), own = together ? 0 : thread;
     const ptrdiff_t chunk = together || tokens < CHUNK ? tokens : CHUNK;
     const ptrdiff_t copies = together ? 1 : threads;
@@ -67,6 +72,10 @@ static struct memory divide(const struct encoder *encoder, const struct batch *b
         bytes_of(chunk * width),
         bytes_of(chunk * (expanded > embedded ? expanded : embedded)),
         attention_bytes(batch->longest, encoder->width / encoder->heads),
+        batch->states ? 0 : bytes_of(tokens * width),
+        batch->head ? aligned((ptrdiff_t)batch->texts * pooled_of(batch->head, encoder->width) *
+                              (ptrdiff_t)sizeof(float))
+                    : 0,
     };
     struct memory memory;
     memory.projected = (bfloat16 *)base;
@@ -75,7 +84,10 @@ static struct memory divide(const struct encoder *encoder, const struct batch *b
     memory.expanded = (bfloat16 *)((base += copies * sizes[2]) + own * sizes[3]);
     memory.embedded = memory.expanded;
     memory.attention = (base += copies * sizes[3]) + thread * sizes[4];
-    memory.bytes = sizes[0] + sizes[1] + copies * (sizes[2] + sizes[3]) + threads * sizes[4];
+    memory.states = batch->states ? batch->states : (bfloat16 *)(base + threads * sizes[4]);
+    memory.pooled = (float *)(base + threads * sizes[4] + sizes[5]);
+    memory.bytes = sizes[0] + sizes[1] + copies * (sizes[2] + sizes[3]) + threads * sizes[4] +
+                   sizes[5] + sizes[6];
     return memory;
 }
 
@@ -140,7 +152,7 @@ static void before(struct worker *worker, ptrdiff_t first, int tokens) {
     const struct batch *batch = worker->batch;
     const struct weights *project = &encoder->project;
     const ptrdiff_t width = encoder->width, inputs = inputs_of(encoder);
-    bfloat16 *states = batch->states + first * width;
+    bfloat16 *states = worker->memory.states + first * width;
     const bfloat16 *from = batch->embeddings ? batch->embeddings + first * inputs : NULL;
     if (batch->ids) {
         bfloat16 *embedded = project->outputs ? worker->memory.embedded : states;
@@ -162,7 +174,7 @@ static void before(struct worker *worker, ptrdiff_t first, int tokens) {
 /* To queries, keys and values. */
 static void front(struct worker *worker, const struct block *block, ptrdiff_t first, int tokens) {
     const ptrdiff_t width = worker->encoder->width;
-    const bfloat16 *states = worker->batch->states + first * width;
+    const bfloat16 *states = worker->memory.states + first * width;
     if (worker->encoder->norms_first) {
         norm(worker, &block->attention_norm, states, worker->memory.normed, tokens);
         states = worker->memory.normed;
@@ -175,7 +187,7 @@ static void front(struct worker *worker, const struct block *block, ptrdiff_t fi
 static void back(struct worker *worker, const struct block *block, ptrdiff_t first, int tokens) {
     const ptrdiff_t width = worker->encoder->width;
     const struct memory *memory = &worker->memory;
-    bfloat16 *states = worker->batch->states + first * width, *normed = states;
+    bfloat16 *states = memory->states + first * width, *normed = states;
     linear(worker, &block->attention_output, SUM, memory->attended + first * width, states, states,
            tokens);
     if (worker->encoder->norms_first) {
@@ -189,23 +201,35 @@ static void back(struct worker *worker, const struct block *block, ptrdiff_t fir
         norm(worker, &block->feed_forward_norm, states, states, tokens);
 }
 
-/* What is made of texts' states. */
-static void pool_texts(struct worker *worker) {
+/* From texts' states to their logits. */
+static void after(struct worker *worker) {
     const struct batch *batch = worker->batch;
+    const struct head *head = batch->head;
     const int width = worker->encoder->width, slices = (width + SLICE - 1) / SLICE;
-    const int items = batch->texts * slices;
+    const int items = batch->texts * slices, numbers = pooled_of(head, width);
+    wait_for_others(worker);
     for (int item = share(worker, items, worker->thread);
          item < share(worker, items, worker->thread + 1); item++) {
+        const int text = item / slices, start = batch->starts[text];
         const int from = item % slices * SLICE, to = from + SLICE < width ? from + SLICE : width;
-        pool(batch, item / slices, width, from, to);
+        pool(head, worker->memory.states + (ptrdiff_t)start * width,
+             worker->memory.pooled + (ptrdiff_t)text * numbers, batch->starts[text + 1] - start,
+             width, from, to);
     }
     spend(worker, COPIES);
+    wait_for_others(worker);
+    for (int text = share(worker, batch->texts, worker->thread);
+         text < share(worker, batch->texts, worker->thread + 1); text++)
+        judge(head, worker->memory.pooled + (ptrdiff_t)text * numbers,
+              batch->logits + (ptrdiff_t)text * head->labels, width);
+    spend(worker, PRODUCTS);
 }
 
 TARGET static void work(struct worker *worker, int *next) {
     const struct encoder *encoder = worker->encoder;
     const struct batch *batch = worker->batch;
-    const int tokens = tokens_of(batch), rows = (tokens + HEIGHT - 1) / HEIGHT;
+    bfloat16 *states = worker->memory.states;
+    const int tokens = batch->tokens, rows = (tokens + HEIGHT - 1) / HEIGHT;
     const int items = batch->texts * encoder->heads, wanted = 2 * worker->threads;
     const struct attention attention = {
         .batch = batch,
@@ -242,30 +266,112 @@ TARGET static void work(struct worker *worker, int *next) {
             if (done < encoder->count)
                 front(worker, encoder->blocks + done, at, some);
             else if (encoder->last_norm.weight)
-                norm(worker, &encoder->last_norm, batch->states + (ptrdiff_t)at * encoder->width,
-                     batch->states + (ptrdiff_t)at * encoder->width, some);
+                norm(worker, &encoder->last_norm, states + (ptrdiff_t)at * encoder->width,
+                     states + (ptrdiff_t)at * encoder->width, some);
         }
     }
-    if (batch->pooled) {
-        wait_for_others(worker);
-        pool_texts(worker);
-    }
+    if (batch->ids)
+        after(worker);
     _tile_release();
+}
+
+/* ---- Threads that don't wait for one another ---- */
+
+/* The text that a thread's own begin with, of all that lie in a line. */
+static int own(const struct batch *batch, int thread, int threads) {
+    const ptrdiff_t from = (ptrdiff_t)batch->tokens * thread / threads;
+    int low = 0, high = batch->texts;
+    while (low < high) { /* the first that begins there or later */
+        const int middle = (low + high) / 2;
+        if (batch->starts[middle] < from)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low > 0 && batch->starts[low] - from > from - batch->starts[low - 1])
+        low--;
+    return low;
+}
+
+/* Whether whole texts can be shared out so that no thread has much more to do than another. */
+static int apart(const struct batch *batch, int threads) {
+    for (int thread = 0; thread < threads; thread++) {
+        const ptrdiff_t tokens = batch->starts[own(batch, thread + 1, threads)] -
+                                 batch->starts[own(batch, thread, threads)];
+        if (tokens * threads * UNEVEN > (ptrdiff_t)batch->tokens * (UNEVEN + 1))
+            return 0;
+    }
+    return 1;
+}
+
+/* Bytes of what a thread works with then. */
+static ptrdiff_t group_bytes(const struct encoder *encoder, const struct batch *batch) {
+    struct batch largest = *batch;
+    largest.tokens = batch->longest > GROUP ? batch->longest : GROUP;
+    largest.texts = batch->texts < GROUP ? batch->texts : GROUP;
+    return divide(encoder, &largest, NULL, 0, 1).bytes;
+}
+
+/* Some texts after another go through all layers before the next do: what is made of them on the
+ * way stays in the cache, which that of a long line would leave. */
+static void work_apart(struct worker *worker, char *scratch) {
+    const struct batch *batch = worker->batch;
+    const ptrdiff_t inputs = inputs_of(worker->encoder), width = worker->encoder->width;
+    const int last = own(batch, worker->thread + 1, worker->threads);
+    int text = own(batch, worker->thread, worker->threads);
+    worker->thread = 0, worker->threads = 1;
+    while (text < last) {
+        struct batch group = *batch;
+        int32_t starts[GROUP + 1] = {0};
+        const int from = batch->starts[text];
+        int next[2] = {0, 0};
+        group.texts = group.longest = 0;
+        do {
+            const int length = batch->starts[text + 1] - batch->starts[text];
+            group.longest = length > group.longest ? length : group.longest;
+            starts[++group.texts] = batch->starts[++text] - from;
+        } while (text < last && batch->starts[text + 1] - from <= GROUP);
+        group.starts = starts;
+        group.tokens = starts[group.texts];
+        if (batch->ids) {
+            group.ids += from;
+            group.logits += (ptrdiff_t)(text - group.texts) * batch->head->labels;
+        } else {
+            group.embeddings += from * inputs;
+            group.states += from * width;
+        }
+        worker->batch = &group;
+        worker->memory = divide(worker->encoder, &group, scratch, 0, 1);
+        work(worker, next);
+    }
 }
 
 /* For as many threads as the batch says, or fewer, if the system has no more. */
 int64_t lockstep_scratch_bytes(const struct encoder *encoder, const struct batch *batch) {
     ptrdiff_t most = 0;
     for (int threads = 1; threads <= batch->threads; threads++) {
-        const ptrdiff_t bytes = divide(encoder, batch, NULL, 0, threads).bytes;
+        const ptrdiff_t bytes = apart(batch, threads)
+                                    ? threads * group_bytes(encoder, batch)
+                                    : divide(encoder, batch, NULL, 0, threads).bytes;
         most = bytes > most ? bytes : most;
     }
     return most;
 }
 
-/* Threads are torch's own, and as many. */
-void lockstep_encode(const struct encoder *encoder, const struct batch *batch) {
+/* Whether the table has a row for each id. */
+static int all_known(const struct batch *batch) {
+    int known = 1;
+    for (int token = 0; batch->ids && token < batch->tokens; token++)
+        known &= (uint32_t)batch->ids[token] < (uint32_t)batch->vocabulary;
+    return known;
+}
+
+/* Threads are torch's own, and as many. Returns whether it could: nothing is done for ids that the
+ * table has no row for. */
+int lockstep_encode(const struct encoder *encoder, const struct batch *batch) {
     int next[2] = {0, 0};
+    if (!all_known(batch))
+        return 0;
 #pragma omp parallel num_threads(batch->threads) if (batch->threads > 1)
     {
         struct worker worker = {.encoder = encoder, .batch = batch, .threads = 1};
@@ -276,10 +382,15 @@ void lockstep_encode(const struct encoder *encoder, const struct batch *batch) {
             worker.seconds = batch->seconds;
             clock_gettime(CLOCK_MONOTONIC, &worker.since);
         }
-        worker.together = work_together(batch, worker.threads);
-        worker.memory = divide(encoder, batch, batch->scratch, worker.thread, worker.threads);
-        work(&worker, next);
+        if (apart(batch, worker.threads))
+            work_apart(&worker, batch->scratch + worker.thread * group_bytes(encoder, batch));
+        else {
+            worker.together = work_together(batch, worker.threads);
+            worker.memory = divide(encoder, batch, batch->scratch, worker.thread, worker.threads);
+            work(&worker, next);
+        }
     }
+    return 1;
 }
 
 #else
@@ -289,8 +400,9 @@ int64_t lockstep_scratch_bytes(const struct encoder *encoder, const struct batch
     return 0;
 }
 
-void lockstep_encode(const struct encoder *encoder, const struct batch *batch) {
+int lockstep_encode(const struct encoder *encoder, const struct batch *batch) {
     (void)encoder, (void)batch;
+    return 0;
 }
 
 #endif

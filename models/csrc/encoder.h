@@ -45,8 +45,17 @@ static inline ptrdiff_t inputs_of(const struct encoder *encoder) {
 void embed(const struct encoder *encoder, const struct batch *batch, bfloat16 *embedded, int first,
            int end);
 
-/* Pools features `from` to `to` of a text's states: up to a SLICE. */
-void pool(const struct batch *batch, int text, int width, int from, int to);
+/* Numbers that are made of a text's states, each of so many. */
+static inline int pooled_of(const struct head *head, int width) {
+    return head->pooling == MEAN_MAX ? 2 * width : width;
+}
+
+/* Pools features `from` to `to` of a text's states, (length, width): up to a SLICE. */
+void pool(const struct head *head, const bfloat16 *states, float *pooled, int length, int width,
+          int from, int to);
+
+/* Logits of what was pooled of a text. */
+void judge(const struct head *head, const float *pooled, float *logits, int width);
 
 /* Queries, keys and values of the tokens of texts, and what they attend to. */
 struct attention {

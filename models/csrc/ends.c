@@ -1,4 +1,4 @@
-/* What stands before a text's layers, and after them: embeddings, and the pooling of states. */
+/* What stands before a text's layers, and after them: embeddings, and how states become logits. */
 
 #include "encoder.h"
 
@@ -6,7 +6,7 @@
 
 /* Rounded to bfloat16, and once more with what is added: as torch does. */
 INLINE void embed_token(const struct encoder *encoder, const struct batch *batch, bfloat16 *to,
-                        int64_t id, int position) {
+                        int32_t id, int position) {
     const ptrdiff_t inputs = inputs_of(encoder);
     const uint16_t *half = (const uint16_t *)batch->table + id * inputs;
     const float *single = (const float *)batch->table + id * inputs;
@@ -33,7 +33,7 @@ TARGET void embed(const struct encoder *encoder, const struct batch *batch, bflo
 }
 
 /* What isn't a number may be lost to the largest, and not to the mean beside it. */
-INLINE void pool_some(const bfloat16 *states, bfloat16 *mean, bfloat16 *most, int length, int width,
+INLINE void pool_some(const bfloat16 *states, float *mean, float *most, int length, int width,
                       int vectors) {
     __m512 sums[SLICE / LANES], largest[SLICE / LANES];
 #pragma GCC unroll 4
@@ -50,27 +50,34 @@ INLINE void pool_some(const bfloat16 *states, bfloat16 *mean, bfloat16 *most, in
         }
 #pragma GCC unroll 4
     for (int i = 0; i < vectors; i++) {
-        narrow(mean + i * LANES, _mm512_div_ps(sums[i], _mm512_set1_ps((float)length)));
+        _mm512_storeu_ps(mean + i * LANES, _mm512_div_ps(sums[i], _mm512_set1_ps((float)length)));
         if (most)
-            narrow(most + i * LANES, largest[i]);
+            _mm512_storeu_ps(most + i * LANES, largest[i]);
     }
 }
 
-TARGET void pool(const struct batch *batch, int text, int width, int from, int to) {
-    const int start = batch->starts[text], length = batch->starts[text + 1] - start;
-    const bfloat16 *states = batch->states + (ptrdiff_t)start * width;
-    const int both = batch->pooling == MEAN_MAX;
-    bfloat16 *mean = batch->pooled + (ptrdiff_t)text * width * (both ? 2 : 1);
-    if (batch->pooling == LAST) {
-        memcpy(mean + from, states + (ptrdiff_t)(length - 1) * width + from,
-               (size_t)(to - from) * sizeof *mean);
-        return;
+TARGET void pool(const struct head *head, const bfloat16 *states, float *pooled, int length,
+                 int width, int from, int to) {
+    if (head->pooling == LAST) {
+        states += (ptrdiff_t)(length - 1) * width;
+        length = 1;
     }
-    bfloat16 *most = both ? mean + width + from : NULL;
+    float *mean = pooled + from, *most = head->pooling == MEAN_MAX ? mean + width : NULL;
     if (to - from == SLICE)
-        pool_some(states + from, mean + from, most, length, width, SLICE / LANES);
+        pool_some(states + from, mean, most, length, width, SLICE / LANES);
     else
-        pool_some(states + from, mean + from, most, length, width, 2);
+        pool_some(states + from, mean, most, length, width, 2);
+}
+
+TARGET void judge(const struct head *head, const float *pooled, float *logits, int width) {
+    const int numbers = pooled_of(head, width);
+    for (int label = 0; label < head->labels; label++) {
+        const float *weight = head->weight + (ptrdiff_t)label * numbers;
+        __m512 sum = _mm512_setzero_ps();
+        for (int i = 0; i < numbers; i += LANES)
+            sum = _mm512_fmadd_ps(_mm512_loadu_ps(pooled + i), _mm512_loadu_ps(weight + i), sum);
+        logits[label] = head->bias[label] + _mm512_reduce_add_ps(sum);
+    }
 }
 
 #endif

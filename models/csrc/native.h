@@ -12,7 +12,7 @@
 #include <omp.h>
 #endif
 
-enum { VERSION = 3 }; /* another with every change of what native.py must know */
+enum { VERSION = 4 }; /* another with every change of what native.py must know */
 enum way { NONE, VECTORS, TILES };
 enum cell { RNN, GRU, LSTM };
 
@@ -66,18 +66,28 @@ enum format { FLOAT16, FLOAT32 };
 /* What is made of a text's states. */
 enum pooling { MEAN_MAX, MEAN, LAST };
 
+/* From a text's states to its logits. */
+struct head {
+    const float *weight; /* (labels, width, or twice that of MEAN_MAX) */
+    const float *bias;   /* (labels) */
+    int32_t labels, pooling;
+};
+
+/* Texts one after another: either their ids, to be read to logits, or embeddings and states. */
 struct batch {
-    const int64_t *ids;         /* (N): texts one after another; or NULL */
+    const int32_t *ids;         /* (N), or NULL */
     const void *table;          /* (vocabulary, inputs), of a format: their embeddings */
+    const struct head *head;    /* for them */
+    float *logits;              /* (texts, labels) */
     const bfloat16 *embeddings; /* (N, inputs), where there are no ids: with their positions */
+    bfloat16 *states;           /* (N, width), likewise */
     const float *rotation;      /* (2, turned, head / 2): cosines and sines; or NULL */
     const int32_t *starts;      /* (texts + 1): where each begins, and all end: N */
-    bfloat16 *states;           /* (N, width) */
-    bfloat16 *pooled;           /* (texts, width, or twice that of MEAN_MAX); or NULL */
     char *scratch;              /* lockstep_scratch_bytes, aligned to 64 */
     double *seconds;            /* (KINDS): what the call's own thread did in them; or NULL */
-    int32_t texts, longest;     /* tokens of the longest */
-    int32_t turned, format, pooling, threads;
+    int32_t texts, tokens;      /* N */
+    int32_t longest;            /* tokens of the longest */
+    int32_t turned, format, vocabulary, threads;
 };
 
 #if defined(__x86_64__) && defined(__linux__)

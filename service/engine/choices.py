@@ -12,11 +12,11 @@ from itertools import product
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from models import predict
 from models.base import Classifier, Schedule
 from models.captured import CapturedForward, capture_where_it_wins
+from models.predict import Batch, Padded
 
 logger = logging.getLogger("lockstep.compute")
 
@@ -43,17 +43,13 @@ NO_GRAPHS: Graphs = {}
 
 
 def forward(
-    classifier: Classifier,
-    graphs: Graphs,
-    input_ids: Tensor,
-    attention_mask: Tensor,
-    schedule: Schedule | None,
+    classifier: Classifier, graphs: Graphs, batch: Batch, schedule: Schedule | None
 ) -> list[list[float]]:
     """One forward, by a graph where one holds such a batch; logits on the host, (B, C)."""
     captured = graphs.get(schedule)
-    if captured is not None and captured.bucket(*input_ids.shape):
-        return captured.run(input_ids, attention_mask)
-    return predict.run(classifier, input_ids, attention_mask, schedule)
+    if isinstance(batch, Padded) and captured and captured.bucket(*batch.input_ids.shape):
+        return captured.run(*batch)
+    return predict.run(classifier, batch, schedule)
 
 
 def settle(classifier: Classifier, wanted: str) -> tuple[str, bool]:
@@ -224,13 +220,12 @@ def _forward_seconds(
     graphs: Graphs = NO_GRAPHS,
 ) -> float:
     """One forward over random tokens of that shape, (B, T); T is the window's at most."""
-    device = classifier.head.weight.device
     B, T = shape
     T = min(T, classifier.config.max_length or T)
-    input_ids = torch.randint(classifier.embedding.vocab_size, (B, T), device=device)
-    attention_mask = torch.ones_like(input_ids, dtype=torch.bool)
+    windows = torch.randint(classifier.embedding.vocab_size, (B, T)).tolist()
+    batch = predict.place(classifier, windows, schedule)
     began = time.perf_counter()
-    forward(classifier, graphs, input_ids, attention_mask, schedule)
+    forward(classifier, graphs, batch, schedule)
     return time.perf_counter() - began
 
 

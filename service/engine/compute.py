@@ -191,9 +191,9 @@ class Compute:
         """
         loaded = self.models[model]
         order = cast(Schedule | None, schedule)
-        placed = predict.place(loaded.classifier, windows, order)
+        batch = predict.place(loaded.classifier, windows, order)
         clock = ForwardClock(self.device)
-        logits = choices.forward(loaded.classifier, loaded.graphs, *placed, order)
+        logits = choices.forward(loaded.classifier, loaded.graphs, batch, order)
         on_device, finished = clock.stop()
         if not all(math.isfinite(logit) for row in logits for logit in row):
             raise FloatingPointError(f"{model} gave logits that aren't numbers")

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.base import Classifier, Schedule
 from models.captured import CapturedForward, capture_where_it_wins
 from models.embedding import FrozenEmbedding
-from models.predict import place
+from models.predict import pad
 from models.recurrence import BFLOAT16_CUDNN
 from models.registry import ARCHITECTURES, build
 
@@ -40,7 +40,7 @@ def logits(
     padding: int = 0,
 ) -> Tensor:
     """On the host, in float32, with ``padding`` more columns than the batch needs."""
-    input_ids, attention_mask = place(classifier, windows)
+    input_ids, attention_mask = pad(classifier, windows)
     input_ids = torch.nn.functional.pad(input_ids, (0, padding), value=VOCAB_SIZE - 1)
     attention_mask = torch.nn.functional.pad(attention_mask, (0, padding))
     answer: Tensor = classifier(input_ids, attention_mask, schedule)
@@ -101,7 +101,7 @@ def test_a_forward_never_waits_for_the_gpu(
     architecture: str, schedule: Schedule | None, gpu: torch.device
 ) -> None:
     classifier = make(architecture).to(gpu)
-    input_ids, attention_mask = place(classifier, WINDOWS)
+    input_ids, attention_mask = pad(classifier, WINDOWS)
     with torch.inference_mode():
         classifier(input_ids, attention_mask, schedule)  # the first may wait: it sets things up
         torch.cuda.set_sync_debug_mode("error")
@@ -140,7 +140,7 @@ def test_a_recorded_forward_gives_the_answer_of_an_eager_one(
     tolerance = 1e-3 if dtype == torch.float32 else 0.05  # another shape, another kernel
     # Each leaves something behind that the next must not read.
     for windows in (WINDOWS, WINDOWS[1:2], WINDOWS[::-1], [WINDOWS[0] * 2], WINDOWS[:3]):
-        batch = place(classifier, windows)
+        batch = pad(classifier, windows)
         with torch.inference_mode():
             eager = captured.eager(*batch).float().cpu()
         answer = torch.tensor(captured.run(*batch))
@@ -157,7 +157,7 @@ def test_a_batch_that_no_graph_holds_is_refused(gpu: torch.device) -> None:
     assert captured.bucket(2, 20) is None
     assert captured.bucket(1, 10) is None  # its own lost, and the next was never tried for it
     with pytest.raises(KeyError, match="1 x 10"):
-        captured.run(*place(classifier, [[5] * 10]))
+        captured.run(*pad(classifier, [[5] * 10]))
 
 
 def test_graphs_are_kept_for_some_batches_of_a_small_transformer(gpu: torch.device) -> None:

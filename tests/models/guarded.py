@@ -1,6 +1,6 @@
 """Runs an encoder's native call where what it reads and writes ends at a page nobody may touch.
 
-Tables of rotations, weights and starts aside.
+Tables of rotations, weights, ids, starts and logits aside.
 """
 
 from __future__ import annotations
@@ -11,14 +11,21 @@ import mmap
 from unittest.mock import patch
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.attending import AttendingEncoder
 from models.line import Line
 from models.minilm import MiniLMConfig, MiniLMEncoder
-from models.stack import POOLINGS, Stack
+from models.pooling import Pooling, pooled_size
+from models.reader import POOLINGS, Reader
+from models.stack import Stack
 from models.transformer import TransformerConfig, TransformerEncoder
 
+# Of the last five, two threads or five may each have whole texts, and many are in no more than one.
+TEXTS = (
+    *((1,), (3, 1), (17,), (33, 2), (130, 31), (512, 1), (260, 512)),
+    *((200, 200), (60,) * 5, (512, 300, 512), (1,) * 700, (40, 30, 50, 400, 400, 120)),
+)
 LIBC = ctypes.CDLL(None, use_errno=True)
 ALIGNED = 64  # what a native call wants of its memory
 
@@ -35,6 +42,10 @@ def guarded(*shape: int, dtype: torch.dtype) -> Tensor:
     return torch.frombuffer(memory, dtype=dtype, count=math.prod(shape), offset=offset).view(shape)
 
 
+def fresh(size: int) -> Tensor:
+    return guarded(size, dtype=torch.uint8)
+
+
 def stacks() -> list[Stack]:
     transformer = TransformerConfig(input_size=32, d_model=64, num_heads=2, d_ff=96, num_layers=2)
     minilm = MiniLMConfig(input_size=96, num_heads=1, d_ff=64, num_layers=2)
@@ -47,22 +58,27 @@ def stacks() -> list[Stack]:
     return found
 
 
+def reader(stack: Stack, table: Tensor, pooling: Pooling) -> Reader:
+    return Reader(stack, table, pooling, nn.Linear(pooled_size(pooling, stack.width), 3), 512)
+
+
 @torch.inference_mode()
 def main() -> None:
     for stack in stacks():
-        for lengths in ((1,), (3, 1), (17,), (33, 2), (130, 31), (512, 1), (260, 512)):
-            line = Line.of(torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1))
-            embeddings = guarded(line.count, stack.input_size, dtype=torch.bfloat16)
+        for lengths in TEXTS:
+            embeddings = guarded(sum(lengths), stack.input_size, dtype=torch.bfloat16)
             torch.nn.init.normal_(embeddings)
             table = guarded(9, stack.input_size, dtype=torch.float16)
             torch.nn.init.normal_(table)
-            ids = guarded(line.count, dtype=torch.int64).fill_(8)
+            line = Line.of([[8] * length for length in lengths])
+            readers = [reader(stack, table, how) for how in POOLINGS]
             for threads in (1, 2, 5):
                 torch.set_num_threads(threads)
-                with patch.object(torch, "empty", guarded):
-                    states = stack(embeddings, line)
-                    pooled = [stack.summarize(ids, table, how, line) for how in POOLINGS]
-                assert all(found.isfinite().all() for found in (states, *pooled))
+                with patch.object(torch, "empty", guarded), patch.object(stack, "_memory", fresh):
+                    states = stack(embeddings, lengths)
+                    read = [ours(line) for ours in readers]
+                assert states.isfinite().all()
+                assert torch.tensor(read).isfinite().all()
 
 
 if __name__ == "__main__":

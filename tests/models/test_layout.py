@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.arrangement import EVEN, SHARED_UP_TO, WIDTHS, arrange, best_fit
 from models.base import Encoder
+from models.errors import InputError
 from models.layout import Layout
 from models.line import Line
 from models.mpnet import MPNetConfig, MPNetEncoder
@@ -92,15 +93,17 @@ def test_what_is_gathered_is_spread_again(lengths: tuple[int, ...]) -> None:
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12).map(tuple))
 def test_a_line_is_of_the_texts_alone(lengths: tuple[int, ...]) -> None:
-    mask = masked(*lengths)
-    line = Line.of(mask)
-    hidden_states = torch.randn(*mask.shape, 3)
-    states = line.gather(hidden_states)
-    assert torch.equal(states, hidden_states[mask])
-    assert torch.equal(line.spread(states)[mask], states)
-    assert line.spread(states).shape == hidden_states.shape
+    texts = [[text] * length for text, length in enumerate(lengths)]
+    line = Line.of(texts)
+    assert line.ids.tolist() == [*chain.from_iterable(texts)]
     assert line.starts.tolist() == [0, *accumulate(lengths)]
-    assert (line.count, line.longest) == (sum(lengths), max(lengths))
+    assert (line.texts, line.longest) == (len(lengths), max(lengths))
+
+
+@pytest.mark.parametrize("texts", [[], [[1], []]])
+def test_a_text_in_a_line_has_tokens(texts: list[list[int]]) -> None:
+    with pytest.raises(InputError):
+        Line.of(texts)
 
 
 @pytest.mark.parametrize("lengths", [MIXED, (20, 20)])

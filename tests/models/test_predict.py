@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.checkpoint import load_predictor
 from models.errors import InputError, TextError
-from models.predict import Predictor, batches_by_length, collate, place
+from models.predict import Predictor, batches_by_length, collate, pad
 from models.verdict import judge
 from tests.small import write_model
 
@@ -74,17 +74,17 @@ def test_batch_is_padded_to_its_longest() -> None:
 
 def test_a_batch_for_another_device_is_checked_before_it_is_copied(predictor: Predictor) -> None:
     elsewhere = predictor.classifier.to("meta")
-    input_ids, attention_mask = place(elsewhere, [[2, 6, 3], [2, 3]])
+    input_ids, attention_mask = pad(elsewhere, [[2, 6, 3], [2, 3]])
     assert (input_ids.device.type, attention_mask.device.type) == ("meta", "meta")
     assert input_ids.shape == attention_mask.shape == (2, 3)
     with pytest.raises(InputError, match="ids run from 2 to 1000000"):
-        place(elsewhere, [[2, 1000000, 3]])
+        pad(elsewhere, [[2, 1000000, 3]])
 
 
 def test_nobody_waits_for_another_device_to_look_at_a_batch(predictor: Predictor) -> None:
     classifier = predictor.classifier.to("meta")
     # A meta tensor has no numbers: to look at one raises.
-    logits = classifier(*place(classifier, [[2, 6, 3], [2, 3]]))
+    logits = classifier(*pad(classifier, [[2, 6, 3], [2, 3]]))
     assert logits.shape == (2, 2)
 
 

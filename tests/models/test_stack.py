@@ -6,19 +6,24 @@ import copy
 import math
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from models import native, stack
+from models import native, predict, registry, stack
 from models.attending import AttendingEncoder
 from models.embedding import FrozenEmbedding
+from models.errors import InputError
+from models.line import Line
 from models.minilm import MiniLMConfig, MiniLMEncoder
 from models.native import Way
 from models.packed import Linear
-from models.pooling import POOLINGS, Pooling
+from models.pooling import POOLINGS, Pooling, pooled_size
+from models.predict import collate
+from models.reader import Reader
 from models.transformer import TransformerConfig, TransformerEncoder
 from tests.models.native import need_library
 
@@ -78,14 +83,32 @@ def run(encoder: AttendingEncoder, embeddings: Tensor, mask: Tensor) -> Tensor:
     return states[mask].float()
 
 
-@torch.inference_mode()
-def summarize(encoder: AttendingEncoder, ids: Tensor, mask: Tensor) -> Tensor:
-    """Of a table of 50 words."""
-    generator = torch.Generator().manual_seed(0)
-    table = torch.randn(50, 64, generator=generator).half()
-    found = encoder.summarize(FrozenEmbedding(table), ids, mask, "mean_max")
-    assert found is not None
-    return found
+def some_ids(lengths: Sequence[int], vocabulary: int = 50) -> list[list[int]]:
+    return [torch.randint(vocabulary, (length,)).tolist() for length in lengths]
+
+
+def reader(
+    encoder: AttendingEncoder,
+    pooling: Pooling = "mean_max",
+    embedding: FrozenEmbedding | None = None,
+    window: int | None = 512,
+) -> Reader | None:
+    """With a table of 50 words, and what was pooled for logits."""
+    if embedding is None:
+        generator = torch.Generator().manual_seed(0)
+        embedding = FrozenEmbedding(torch.randn(50, 64, generator=generator).half())
+    size = pooled_size(pooling, encoder.output_size)
+    head = nn.Linear(size, size)
+    with torch.no_grad():
+        nn.init.eye_(head.weight)
+        nn.init.zeros_(head.bias)
+    return encoder.reader(embedding, pooling, head, window)
+
+
+def read(encoder: AttendingEncoder, texts: list[list[int]]) -> list[list[float]]:
+    ours = reader(encoder)
+    assert ours is not None
+    return ours(Line.of(texts))
 
 
 def exactly(encoder: AttendingEncoder, embeddings: Tensor, mask: Tensor) -> Tensor:
@@ -130,19 +153,27 @@ def test_text_is_the_same_to_a_bit_in_any_batch(kind: str, width: int) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_logits_of_a_text_are_the_same_to_a_bit_in_any_batch(kind: str) -> None:
+    encoder = packed(make(kind))
+    ids = some_ids(LENGTHS)
+    together = read(encoder, ids)
+    assert together == [logits for text in ids for logits in read(encoder, [text])]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("lengths", [(5,), (40, 3), (100, 90, 17), (200,) * 2, LENGTHS])
 def test_threads_change_no_bit(kind: str, lengths: tuple[int, ...], threads: int) -> None:
     """Be it that they share the tokens, or the outputs of every product."""
     encoder = packed(make(kind, heads=1))
     embeddings, mask = texts(lengths)
-    ids = torch.randint(50, mask.shape)
+    ids = some_ids(lengths)
     torch.set_num_threads(1)
-    alone = run(encoder, embeddings, mask), summarize(encoder, ids, mask)
+    alone = run(encoder, embeddings, mask), read(encoder, ids)
     for count in (2, 3, 4, 7):
         torch.set_num_threads(count)
         for _ in range(3):  # so that they overlap
             assert torch.equal(run(encoder, embeddings, mask), alone[0])
-            assert torch.equal(summarize(encoder, ids, mask), alone[1])
+            assert read(encoder, ids) == alone[1]
 
 
 @pytest.mark.parametrize("longest", [300, 512])
@@ -168,39 +199,75 @@ def test_ids_are_read_and_states_pooled_as_torch_does(
 ) -> None:
     encoder = packed(make(kind, width, heads=width // 32))
     embedding = FrozenEmbedding(torch.randn(50, width).to(dtype))
-    _, mask = texts((40, 1, 130, 7, 64))
-    ids = torch.randint(50, mask.shape)
-    found = encoder.summarize(embedding, ids, mask, pooling)
+    ids = some_ids((40, 1, 130, 7, 64))
+    ours = reader(encoder, pooling, embedding)
     if dtype is torch.bfloat16:
-        assert found is None
+        assert ours is None
         return
-    assert found is not None
-    states = encoder(embedding(ids).bfloat16(), mask)
-    expected = POOLINGS[pooling](states, mask)
-    assert found.dtype == torch.bfloat16
-    if pooling == "last":
-        assert torch.equal(found, expected)
-    torch.testing.assert_close(found, expected, rtol=2**-7, atol=1e-3)
-    for text, length in enumerate(mask.sum(1).tolist()):
-        one, real = ids[text : text + 1, :length], mask[text : text + 1, :length]
-        alone = encoder.summarize(embedding, one, real, pooling)
-        assert alone is not None
-        assert torch.equal(found[text], alone[0])
+    assert ours is not None
+    found = ours(Line.of(ids))
+    input_ids, mask = collate(ids)
+    states = encoder(embedding(input_ids).bfloat16(), mask)
+    expected = POOLINGS[pooling](states.double(), mask).float()
+    torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-5, atol=1e-6)
+    for text, logits in zip(ids, found, strict=True):
+        assert ours(Line.of([text])) == [logits]
 
 
-@torch.inference_mode()
 def test_maximum_of_what_isnt_a_number_is_none(threads: int) -> None:
     encoder = packed(make("minilm"))
     embedding = FrozenEmbedding(torch.randn(50, 64))
     embedding.weight[7] = math.nan
-    ids, mask = torch.randint(8, 50, (3, 40)), torch.ones(3, 40).bool()
-    ids[1, 20] = 7
+    ids = [torch.randint(8, 50, (40,)).tolist() for _ in range(3)]
+    ids[1][20] = 7
+    ours = reader(encoder, "mean_max", embedding)
+    assert ours is not None
     for count in (1, 2, 5):
         torch.set_num_threads(count)
-        found = encoder.summarize(embedding, ids, mask, "mean_max")
-        assert found is not None
+        found = torch.tensor(ours(Line.of(ids)))
         assert found.isfinite().all(1).tolist() == [True, False, True]
         assert not found[1].isfinite().any()
+
+
+@pytest.mark.parametrize("labels", [1, 2, 5])
+@torch.inference_mode()
+def test_logits_are_those_of_the_head(labels: int) -> None:
+    encoder = packed(make("transformer"))
+    embedding = FrozenEmbedding(torch.randn(50, 64))
+    head = nn.Linear(64, labels)
+    ours = encoder.reader(embedding, "mean", head, 512)
+    pooled = reader(encoder, "mean", embedding)
+    assert ours is not None
+    assert pooled is not None
+    line = Line.of(some_ids((3, 90, 17)))
+    expected = head(torch.tensor(pooled(line)))
+    torch.testing.assert_close(torch.tensor(ours(line)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_a_table_and_a_window_hold_is_looked_at() -> None:
+    ours = reader(packed(make("transformer")), window=9)
+    assert ours is not None
+    assert len(ours(Line.of([[0, 49], [5] * 9]))) == 2
+    with pytest.raises(InputError, match="10 tokens; the encoder's window is 9"):
+        ours(Line.of([[5] * 10]))
+    for wrong in (-1, 50, 2**31 - 1):
+        with pytest.raises(InputError, match=f"ids run from .*{wrong}.* the vocabulary has 50"):
+            ours(Line.of([[3, 4], [5, wrong]]))
+
+
+@torch.inference_mode()
+def test_a_classifier_reads_ids_in_one_call_once_it_is_packed() -> None:
+    config = TransformerConfig(input_size=64, d_model=64, num_heads=2, d_ff=96, num_layers=2)
+    classifier = registry.build("transformer", config, FrozenEmbedding.random(50, 64)).eval()
+    classifier.cast(torch.bfloat16)
+    windows = some_ids((40, 3, 100))
+    before = predict.run(classifier, predict.place(classifier, windows))
+    classifier.pack()
+    placed = predict.place(classifier, windows)
+    assert isinstance(placed, Line)
+    for batch in (placed, collate(windows)):
+        found = predict.run(classifier, batch)
+        torch.testing.assert_close(torch.tensor(found), torch.tensor(before), rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -268,15 +335,20 @@ def test_what_lies_in_memory_is_never_read(
     kind: str, lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a call works with holds whatever was there: not a number, here."""
-    encoder = packed(make(kind))
-    batch = texts(lengths)
-    expected = run(encoder, *batch)
+    encoder = make(kind)
+    batch, ids = texts(lengths), some_ids(lengths)
+    expected = run(packed(encoder), *batch), read(packed(encoder), ids)
+    fresh = packed(encoder), packed(encoder)
+
+    ours = reader(fresh[1])
+    assert ours is not None
 
     def filled(*shape: int, dtype: torch.dtype) -> Tensor:
         return torch.full(shape, math.nan if dtype.is_floating_point else 255, dtype=dtype)
 
     monkeypatch.setattr(torch, "empty", filled)
-    assert torch.equal(run(encoder, *batch), expected)
+    assert torch.equal(run(fresh[0], *batch), expected[0])
+    assert ours(Line.of(ids)) == expected[1]
 
 
 def test_no_call_leaves_its_memory() -> None:

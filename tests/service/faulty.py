@@ -27,6 +27,7 @@ def make_forwards_fail() -> None:
     from torch import Tensor
 
     from models.folder import WORDPIECE
+    from models.predict import Padded
     from models.tokenizer import FILE_NAME
     from service.engine import choices
     from service.settings import SHIPPED_WEIGHTS
@@ -45,15 +46,16 @@ def make_forwards_fail() -> None:
         return bool((ids.eq(token(word)).any(-1) & text).any())
 
     def forward(
-        classifier: object, graphs: object, ids: Tensor, *others: object
+        classifier: object, graphs: object, batch: Padded, schedule: object
     ) -> list[list[float]]:
+        ids = batch.input_ids
         if has(ids, HANG):
             time.sleep(3600)
         if has(ids, RAISE):
             raise RuntimeError("as asked")
         if has(ids, NO_MEMORY) and len(ids) > 1:
             raise torch.OutOfMemoryError("as asked")
-        logits = whole(classifier, graphs, ids, *others)  # type: ignore[arg-type]
+        logits = whole(classifier, graphs, batch, schedule)  # type: ignore[arg-type]
         return [
             [math.nan] * len(row) if has(ids[index], NOT_A_NUMBER) else row
             for index, row in enumerate(logits)

@@ -166,8 +166,7 @@ def test_a_graph_is_used_for_the_batches_it_holds(compute: Compute) -> None:
     classifier = compute.models["mingru"].classifier
 
     def answer(rows: int, schedule: Schedule | None) -> list[list[float]]:
-        input_ids, attention_mask = collate([[2, 5, 3]] * rows)
-        return choices.forward(classifier, graphs, input_ids, attention_mask, schedule)
+        return choices.forward(classifier, graphs, collate([[2, 5, 3]] * rows), schedule)
 
     assert answer(2, "serial") == [[7.0, 8.0]] * 2
     eager = [answer(3, "serial"), answer(3, "parallel"), answer(3, None)]

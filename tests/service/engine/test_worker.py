@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 import torch
 
+from models.predict import Padded
 from service.engine import choices
 from service.engine.activity import Activity
 from service.engine.batcher import BatchLimits
@@ -178,11 +179,11 @@ def test_window_whose_logits_are_no_numbers_fails_alone(
 ) -> None:
     whole = choices.forward
 
-    def forward(classifier: Any, graphs: Any, ids: torch.Tensor, *others: Any) -> list[list[float]]:
-        logits = whole(classifier, graphs, ids, *others)
+    def forward(classifier: Any, graphs: Any, batch: Padded, schedule: Any) -> list[list[float]]:
+        logits = whole(classifier, graphs, batch, schedule)
         return [
             [math.nan] * len(row) if BAD in one else row
-            for row, one in zip(logits, ids.tolist(), strict=True)
+            for row, one in zip(logits, batch.input_ids.tolist(), strict=True)
         ]
 
     monkeypatch.setattr(choices, "forward", forward)
