@@ -2,7 +2,7 @@
 
 Short texts over all models by chance, one in a hundred long. Every answer must have the label that
 its text had before. Memory is proportional (PSS): a page that several processes share counts once
-between them. What is fitted is what comes after the first quarter: until then allocators and
+between them. What is fitted is what comes after the first half: until then allocators and
 oneDNN's caches fill.
 """
 
@@ -23,7 +23,7 @@ from bench.asking import Ask, BrokenError, Reply, ask_all
 
 HOST = "127.0.0.1"
 SAMPLES = 40
-SETTLED = 0.25  # of the samples come before the fit
+SETTLED = 0.5  # of the samples come before the fit
 LONG_SHARE = 0.01
 # Each far from the middle for every model: which batch it rides in can't turn its label.
 SHORT_TEXTS = (
