@@ -20,6 +20,12 @@ def request(connection: Connection) -> Request:
     return Request({"type": "http", "method": "POST", "headers": [], CONNECTION: connection})
 
 
+async def wait(connection: Connection) -> None:
+    """For as long as the client does."""
+    async with Present(request(connection)):
+        await asyncio.Event().wait()
+
+
 def run(test: Callable[[Connection], Coroutine[Any, Any, None]]) -> None:
     async def bounded() -> None:
         task = asyncio.create_task(test(Connection()))
@@ -36,8 +42,7 @@ def test_work_is_cancelled_when_the_client_goes() -> None:
     async def test(connection: Connection) -> None:
         asyncio.get_running_loop().call_later(0.01, connection.end)
         with pytest.raises(ClientGone):
-            async with Present(request(connection)):
-                await asyncio.Event().wait()
+            await wait(connection)
         await asyncio.sleep(0)  # the task itself goes on: it has to tell of it
 
     run(test)
@@ -65,11 +70,7 @@ def test_work_that_nobody_waits_for_is_not_begun() -> None:
 
 def test_every_request_of_a_connection_hears_of_its_end() -> None:
     async def test(connection: Connection) -> None:
-        async def work() -> None:
-            async with Present(request(connection)):
-                await asyncio.Event().wait()
-
-        tasks = [asyncio.create_task(work()) for _ in range(3)]
+        tasks = [asyncio.create_task(wait(connection)) for _ in range(3)]
         await asyncio.sleep(0)
         connection.end()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
@@ -98,11 +99,7 @@ def test_errors_pass_through() -> None:
 
 def test_cancelling_for_another_reason_is_left_alone() -> None:
     async def test(connection: Connection) -> None:
-        async def work() -> None:
-            async with Present(request(connection)):
-                await asyncio.Event().wait()
-
-        task = asyncio.create_task(work())
+        task = asyncio.create_task(wait(connection))
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
