@@ -17,8 +17,7 @@
 #include <time.h>
 
 enum {
-    GROUP = 10 * HEIGHT, /* tokens of texts that a thread takes through all layers at once */
-    CHUNK = 16 * HEIGHT, /* tokens at a time, of a text that is longer, or of threads' shares */
+    CHUNK = 20 * HEIGHT, /* tokens that a thread takes at a time */
     ENOUGH = 4 * HEIGHT, /* tokens of a thread */
     ALIGNED = 64,        /* bytes of a row of a tile */
     UNEVEN = 8,          /* a thread may have an eighth more than its share */
@@ -277,20 +276,25 @@ TARGET static void work(struct worker *worker, int *next) {
 
 /* ---- Threads that don't wait for one another ---- */
 
-/* The text that a thread's own begin with, of all that lie in a line. */
-static int own(const struct batch *batch, int thread, int threads) {
-    const ptrdiff_t from = (ptrdiff_t)batch->tokens * thread / threads;
+/* The text that begins nearest to a token of all that lie in a line; the number of texts is the
+ * end's. */
+static int nearest(const struct batch *batch, ptrdiff_t token) {
     int low = 0, high = batch->texts;
     while (low < high) { /* the first that begins there or later */
         const int middle = (low + high) / 2;
-        if (batch->starts[middle] < from)
+        if (batch->starts[middle] < token)
             low = middle + 1;
         else
             high = middle;
     }
-    if (low > 0 && batch->starts[low] - from > from - batch->starts[low - 1])
+    if (low > 0 && batch->starts[low] - token > token - batch->starts[low - 1])
         low--;
     return low;
+}
+
+/* The text that a thread's own begin with. */
+static int own(const struct batch *batch, int thread, int threads) {
+    return nearest(batch, (ptrdiff_t)batch->tokens * thread / threads);
 }
 
 /* Whether whole texts can be shared out so that no thread has much more to do than another. */
@@ -307,9 +311,20 @@ static int apart(const struct batch *batch, int threads) {
 /* Bytes of what a thread works with then. */
 static ptrdiff_t group_bytes(const struct encoder *encoder, const struct batch *batch) {
     struct batch largest = *batch;
-    largest.tokens = batch->longest > GROUP ? batch->longest : GROUP;
-    largest.texts = batch->texts < GROUP ? batch->texts : GROUP;
+    largest.tokens = batch->longest > CHUNK ? batch->longest : CHUNK;
+    largest.texts = batch->texts < CHUNK ? batch->texts : CHUNK;
     return divide(encoder, &largest, NULL, 0, 1).bytes;
+}
+
+/* Where the texts end that go through all layers next: as many as fill a chunk, or a like share of
+ * what is left, since each chunk reads all weights, however few its tokens. */
+static int group_end(const struct batch *batch, int text, int last) {
+    const int from = batch->starts[text], left = batch->starts[last] - from;
+    const int chunks = (left + CHUNK - 1) / CHUNK;
+    int end = nearest(batch, from + left / chunks);
+    while (end > text + 1 && batch->starts[end] - from > CHUNK)
+        end--;
+    return end > text ? end : text + 1;
 }
 
 /* Some texts after another go through all layers before the next do: what is made of them on the
@@ -318,24 +333,25 @@ static void work_apart(struct worker *worker, char *scratch) {
     const struct batch *batch = worker->batch;
     const ptrdiff_t inputs = inputs_of(worker->encoder), width = worker->encoder->width;
     const int last = own(batch, worker->thread + 1, worker->threads);
-    int text = own(batch, worker->thread, worker->threads);
+    int end, text = own(batch, worker->thread, worker->threads);
     worker->thread = 0, worker->threads = 1;
-    while (text < last) {
+    for (; text < last; text = end) {
         struct batch group = *batch;
-        int32_t starts[GROUP + 1] = {0};
+        int32_t starts[CHUNK + 1] = {0};
         const int from = batch->starts[text];
         int next[2] = {0, 0};
+        end = group_end(batch, text, last);
         group.texts = group.longest = 0;
-        do {
-            const int length = batch->starts[text + 1] - batch->starts[text];
+        for (int one = text; one < end; one++) {
+            const int length = batch->starts[one + 1] - batch->starts[one];
             group.longest = length > group.longest ? length : group.longest;
-            starts[++group.texts] = batch->starts[++text] - from;
-        } while (text < last && batch->starts[text + 1] - from <= GROUP);
+            starts[++group.texts] = batch->starts[one + 1] - from;
+        }
         group.starts = starts;
         group.tokens = starts[group.texts];
         if (batch->ids) {
             group.ids += from;
-            group.logits += (ptrdiff_t)(text - group.texts) * batch->head->labels;
+            group.logits += (ptrdiff_t)text * batch->head->labels;
         } else {
             group.embeddings += from * inputs;
             group.states += from * width;

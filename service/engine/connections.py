@@ -33,6 +33,7 @@ logger = logging.getLogger("lockstep.worker")
 RECEIVE_BYTES = 1 << 20  # more than a socket holds: all that came, at once
 PATIENCE_MS = 2  # for the next part of a frame: its sender has only to wake
 RETRY_SECONDS = 0.5
+TELL_SECONDS = 0.05  # between states of a busy worker that leave by themselves
 
 
 class Connection:
@@ -109,6 +110,7 @@ class Listener:
         self._inbox, self._hello = inbox, hello
         self._state: WorkerState | None = None
         self._retry_at: float | None = None
+        self._told_at = 0.0
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.setblocking(False)
@@ -123,11 +125,18 @@ class Listener:
         return len(self._connections)
 
     def tell_all(self, state: WorkerState) -> None:
-        """Sends to every API process, and to each that connects later: this is how it is now."""
+        """Sends to every API process, and to each that connects later: this is how it is now.
+
+        Of a worker that was told to be behind a moment ago, it leaves with what is sent next: its
+        batch's answers. By itself it would wake each API process in the middle of a forward.
+        """
+        was_behind = self._state is not None and bool(self._state.waiting)
         self._state = state
         for connection in self._connections:
             connection.tell(state)
-        self.flush()
+        if not was_behind or now() - self._told_at >= TELL_SECONDS:
+            self._told_at = now()
+            self.flush()
 
     def close(self) -> None:
         """Ends every connection, and takes in nobody any more."""

@@ -21,10 +21,12 @@ from models.reader import POOLINGS, Reader
 from models.stack import Stack
 from models.transformer import TransformerConfig, TransformerEncoder
 
-# Of the last five, two threads or five may each have whole texts, and many are in no more than one.
+# Of the second row, two threads or five may each have whole texts; of the third, one has more than
+# it takes at a time, be it of texts or of one alone.
 TEXTS = (
     *((1,), (3, 1), (17,), (33, 2), (130, 31), (512, 1), (260, 512)),
     *((200, 200), (60,) * 5, (512, 300, 512), (1,) * 700, (40, 30, 50, 400, 400, 120)),
+    *((1,) * 1400, (400, 300, 400), (700, 20, 650), (1300, 40)),
 )
 LIBC = ctypes.CDLL(None, use_errno=True)
 ALIGNED = 64  # what a native call wants of its memory
@@ -59,13 +61,17 @@ def stacks() -> list[Stack]:
 
 
 def reader(stack: Stack, table: Tensor, pooling: Pooling) -> Reader:
-    return Reader(stack, table, pooling, nn.Linear(pooled_size(pooling, stack.width), 3), 512)
+    return Reader(
+        stack, table, pooling, nn.Linear(pooled_size(pooling, stack.width), 3), stack.longest
+    )
 
 
 @torch.inference_mode()
 def main() -> None:
     for stack in stacks():
         for lengths in TEXTS:
+            if max(lengths) > (stack.longest or math.inf):
+                continue
             embeddings = guarded(sum(lengths), stack.input_size, dtype=torch.bfloat16)
             torch.nn.init.normal_(embeddings)
             table = guarded(9, stack.input_size, dtype=torch.float16)

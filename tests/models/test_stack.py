@@ -161,7 +161,9 @@ def test_logits_of_a_text_are_the_same_to_a_bit_in_any_batch(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("lengths", [(5,), (40, 3), (100, 90, 17), (200,) * 2, LENGTHS])
+@pytest.mark.parametrize(
+    "lengths", [(5,), (40, 3), (100, 90, 17), (200,) * 2, (400, 300, 400), LENGTHS]
+)
 def test_threads_change_no_bit(kind: str, lengths: tuple[int, ...], threads: int) -> None:
     """Be it that they share the tokens, or the outputs of every product."""
     encoder = packed(make(kind, heads=1))

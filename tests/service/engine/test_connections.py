@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -196,6 +197,25 @@ def test_state_is_told_at_once_and_to_whoever_comes_later(
     assert first.receive() == [STATE]
     second = connect()
     assert second.receive()[1:] == [STATE]
+
+
+def test_states_of_a_busy_worker_leave_with_what_is_sent_next(
+    listener: Listener, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "TELL_SECONDS", FAR)
+    api = connect()
+    api.receive()
+    states = [WorkerState({"lstm": waiting}, 1) for waiting in (3, 2, 1)]
+    listener.tell_all(states[0])
+    assert api.receive() == states[:1]
+    listener.tell_all(states[1])
+    listener.tell_all(states[2])
+    assert select.select([api.socket], [], [], 0) == ([], [], [])
+    listener.flush()
+    assert api.receive() == states[2:]
+    monkeypatch.setattr(connections, "TELL_SECONDS", 0.0)
+    listener.tell_all(states[0])
+    assert api.receive() == states[:1]
 
 
 def test_gone_api_process_is_forgotten_with_its_work(
