@@ -1,5 +1,5 @@
-/* What encoder.c is made of: products, norms and attention of rows, by a thread whose tiles are
- * configured. All on matrix tiles (AMX).
+/* What encoder.c is made of: a thread's part, and products, norms and attention of rows, by a thread
+ * whose tiles are configured. All on matrix tiles (AMX).
  */
 
 #ifndef LOCKSTEP_ENCODER_H
@@ -9,13 +9,18 @@
 
 #ifdef LOCKSTEP_X86
 
+#include <time.h>
+
+#pragma GCC visibility push(hidden) /* for these files alone: other libraries have such names */
+
 /* Every processor with tiles has AVX512-VBMI, which looks up bytes. */
 #undef TARGET
 #define TARGET __attribute__((target(VECTORS_AND_TILES ",avx512vbmi,tune=sapphirerapids")))
 
 enum {
-    HEIGHT = 2 * ROWS, /* rows of a block of a product: two tiles, by two */
-    SLICE = 4 * LANES, /* features that are pooled in one walk over a text's tokens */
+    HEIGHT = 2 * ROWS,   /* rows of a block of a product: two tiles, by two */
+    SLICE = 4 * LANES,   /* features that are pooled in one walk over a text's tokens */
+    CHUNK = 20 * HEIGHT, /* tokens that a thread takes at a time */
 };
 
 /* What becomes of a product: W x + b. */
@@ -71,6 +76,41 @@ ptrdiff_t attention_bytes(int longest, int size);
 
 /* Takes heads of texts, or parts of them, until the last is `next`. */
 void attend(const struct attention *attention, char *memory, int *next);
+
+/* What is made on the way. */
+struct memory {
+    bfloat16 *projected;        /* (N, 3 * width) */
+    bfloat16 *attended;         /* (N, width) */
+    bfloat16 *states;           /* (N, width) */
+    float *pooled;              /* (texts, pooled_of the head) */
+    /* Of a thread's tokens at a time: */
+    bfloat16 *normed;   /* (tokens, width) */
+    bfloat16 *expanded; /* (tokens, outputs of expand) */
+    bfloat16 *embedded; /* (tokens, inputs of project): in the same place */
+    char *attention;
+    ptrdiff_t bytes;
+};
+
+struct worker {
+    const struct encoder *encoder;
+    const struct batch *batch;
+    struct memory memory;
+    int thread, threads, together; /* together: on the same tokens */
+    double *seconds;               /* NULL unless somebody looks */
+    struct timespec since;
+};
+
+/* Whether threads are on the same tokens, and each computes some outputs: these are few. */
+int work_together(const struct batch *batch, int threads);
+
+/* Memory of a thread, of so many, from `base` on. */
+struct memory divide(const struct encoder *encoder, const struct batch *batch, char *base,
+                     int thread, int threads);
+
+/* A thread's part. `next`: two counters, 0, that all threads share. */
+void work(struct worker *worker, int *next);
+
+#pragma GCC visibility pop
 
 #endif
 #endif
