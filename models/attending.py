@@ -16,6 +16,7 @@ from models.layout import Layout
 from models.pooling import Pooling
 from models.reader import FORMATS, Reader
 from models.rows import answers_on_cpu
+from models.shared_weights import Hold, own
 from models.stack import Parts, Stack, can_run
 
 
@@ -69,13 +70,13 @@ class AttendingEncoder(Encoder):
             return None
         return Reader(self._stack, table, pooling, head, window)
 
-    def pack(self) -> None:
+    def pack(self, hold: Hold = own) -> None:
         parts = self.parts()
         if parts is not None and can_run(parts):
-            self._stack = Stack(parts)
+            self._stack = Stack(parts, hold)
             self.exact_up_to = sys.maxsize  # it meets no length for the first time
         else:
-            super().pack()
+            super().pack(hold)
 
     @property
     def is_native(self) -> bool:

@@ -24,6 +24,7 @@ from models.packed import Packable
 from models.pooling import POOLINGS, Pooling, pooled_size
 from models.reader import Reader
 from models.rows import usual
+from models.shared_weights import Hold, own
 
 Schedule = Literal["serial", "parallel"]
 
@@ -86,8 +87,12 @@ class Encoder(nn.Module, ABC):
         layer. Each step after those told adds ``stride`` words: 1 where states are handed along.
         """
 
-    def pack(self) -> None:
-        """Lays the weights out as this CPU reads them fastest, for good. Raises as a layer does."""
+    def pack(self, hold: Hold = own) -> None:
+        """Lays the weights out as this CPU reads them fastest, for good. Raises as a layer does.
+
+        Args:
+            hold: where those lie that no call of torch's reads; torch has the others itself.
+        """
         for module in self.modules():
             if isinstance(module, Packable):
                 module.pack()
@@ -213,16 +218,19 @@ class Classifier(nn.Module):
         """Tokens that a forward on a CPU computes for texts of these lengths, padding included."""
         return self.encoder.computed_tokens(lengths, self.usual_length(max(lengths)))
 
-    def pack(self) -> Self:
+    def pack(self, hold: Hold = own) -> Self:
         """Lays the encoder's weights out as this CPU reads them fastest, for good.
 
         From then on it answers as before and does nothing else: it can't be trained, cast, moved,
         copied or saved.
 
+        Args:
+            hold: see ``Encoder.pack``.
+
         Raises:
             RuntimeError: this processor has no such layout in the dtype of the weights.
         """
-        self.encoder.pack()
+        self.encoder.pack(hold)
         config = self.config
         self.reader = self.encoder.reader(
             self.embedding, config.pooling, self.head, config.max_length

@@ -22,6 +22,7 @@ from models import native
 from models.line import starts
 from models.packed import Linear, spent
 from models.rotation import angles, waves
+from models.shared_weights import Hold, own
 
 ALIGNED = 64  # bytes of a row of a matrix tile
 SIDE = native.INPUTS  # a layer's inputs and outputs come in multiples of it
@@ -102,9 +103,10 @@ class Stack:
 
     Args:
         parts: which ``can_run``. Their weights are spent.
+        hold: where what is laid out of them lies.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, hold: Hold = own) -> None:
         assert can_run(parts), "nobody else may ask"
         assert parts.project or parts.first_norm, "embeddings are made into states by one of them"
         assert len({block.expand.out_features for block in parts.blocks}) == 1, "memory is for one"
@@ -114,6 +116,7 @@ class Stack:
         self.longest = None if parts.positions is None else parts.positions.num_embeddings
         self.width = parts.width
         self.input_size = parts.linears[0].in_features
+        self._hold = hold
         self._held: list[Tensor] = []  # what the structures point at
         self._spare: list[Tensor] = []  # memory of calls that are over
         self._blocks = (native.Block * len(parts.blocks))(*map(self._block, parts.blocks))
@@ -220,7 +223,7 @@ class Stack:
         )
 
     def _pointer(self, tensor: Tensor) -> int:
-        held = tensor.detach().contiguous()
+        held = self._hold(tensor)
         self._held.append(held)
         return held.data_ptr()
 

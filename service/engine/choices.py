@@ -17,6 +17,7 @@ from models import predict
 from models.base import Classifier, Schedule
 from models.captured import CapturedForward, capture_where_it_wins
 from models.predict import Batch, Padded
+from models.shared_weights import Hold, own
 
 logger = logging.getLogger("lockstep.compute")
 
@@ -52,7 +53,7 @@ def forward(
     return predict.run(classifier, batch, schedule)
 
 
-def settle(classifier: Classifier, wanted: str) -> tuple[str, bool]:
+def settle(classifier: Classifier, wanted: str, hold: Hold = own) -> tuple[str, bool]:
     """Puts a classifier into the fastest form on this device, by trying copies of it.
 
     Every form that there is runs in turn, so that what slows the machine meets all alike.
@@ -60,6 +61,7 @@ def settle(classifier: Classifier, wanted: str) -> tuple[str, bool]:
     Args:
         classifier: in float32.
         wanted: one of ``DTYPES``, or ``auto``.
+        hold: where the weights of that form lie.
 
     Returns:
         The dtype, and whether the weights were packed.
@@ -68,7 +70,7 @@ def settle(classifier: Classifier, wanted: str) -> tuple[str, bool]:
     dtypes = tuple(DTYPES) if wanted == "auto" else (wanted,)
     forms = list(product(dtypes, (True, False) if on_cpu else (False,)))
     if len(forms) == 1:
-        put_into(classifier, *forms[0])
+        put_into(classifier, *forms[0], hold)
         return forms[0]
     copies = {form: copied for form in forms if (copied := _copy(classifier, *form)) is not None}
     seconds = dict(zip(copies, _seconds(list(copies.values())), strict=True))
@@ -80,15 +82,15 @@ def settle(classifier: Classifier, wanted: str) -> tuple[str, bool]:
     if len(dtypes) > 1:
         float32, bfloat16 = (seconds[best[name]] for name in ("float32", "bfloat16"))
         dtype = "bfloat16" if bfloat16 < WORTHWHILE * float32 else "float32"
-    put_into(classifier, *best[dtype])
+    put_into(classifier, *best[dtype], hold)
     return best[dtype]
 
 
-def put_into(classifier: Classifier, dtype: str, packed: bool) -> None:
-    """A form that was chosen. Args as ``settle`` returns them."""
+def put_into(classifier: Classifier, dtype: str, packed: bool, hold: Hold = own) -> None:
+    """A form that was chosen. Args as ``settle`` takes and returns them."""
     classifier.cast(DTYPES[dtype])
     if packed:
-        classifier.pack()
+        classifier.pack(hold)
 
 
 def _copy(classifier: Classifier, dtype: str, packed: bool) -> Classifier | None:

@@ -20,6 +20,7 @@ from models.base import Classifier, Schedule
 from models.device import resolve_device
 from models.embedding import FrozenEmbedding
 from models.folder import ModelFolder
+from models.shared_weights import Hold, own
 from service.engine import choices
 from service.engine.choices import Graphs
 from service.engine.decisions import Decisions, Form
@@ -75,6 +76,7 @@ class Compute:
         fewer_threads: whether to use fewer where that is faster.
         decided: by another worker of this device, so that nothing is tried again.
         workers: that share these cores.
+        hold: where weights lie.
     """
 
     def __init__(
@@ -87,9 +89,10 @@ class Compute:
         fewer_threads: bool = False,
         decided: Decisions | None = None,
         workers: int = 1,
+        hold: Hold = own,
     ) -> None:
         self.cores = self.threads = threads
-        self._workers = workers
+        self._workers, self._hold = workers, hold
         torch.set_num_threads(threads)
         self.device = resolve_device(device)
         embedding = checkpoint.load_embedding(weights / folders.WORDPIECE, torch.float16)
@@ -128,10 +131,10 @@ class Compute:
     ) -> LoadedModel:
         began = time.monotonic()
         if form is None:
-            chosen, packed = choices.settle(classifier, dtype)
+            chosen, packed = choices.settle(classifier, dtype, self._hold)
         else:
             chosen, packed = form.dtype, form.packed
-            choices.put_into(classifier, chosen, packed)
+            choices.put_into(classifier, chosen, packed, self._hold)
         choices.warm_up(classifier)  # or the first client would pay for it
         graphs = choices.capture(classifier)
         schedule = form.schedule if form else choices.choose_schedule(classifier, graphs)

@@ -9,6 +9,7 @@ import torch
 
 from models import allocator
 from models.checkpoint import PADDED_TOKENS
+from models.shared_weights import SharedWeights, own
 from service.engine.activity import Activity
 from service.engine.batcher import BatchLimits
 from service.engine.compute import Compute
@@ -18,11 +19,14 @@ from service.engine.measure import observe_at_load
 from service.engine.options import WorkerOptions
 from service.engine.wire import Hello, ServedModel
 
+WEIGHTS_FOLDER = "weights"  # beside the sockets: of files that workers map
+
 
 def load(options: WorkerOptions, device: str) -> tuple[Compute, Inbox]:
     """Every model, and where their work will wait.
 
-    The first worker of a device tries how each model runs fastest; the others take what it found.
+    The first worker of a device tries how each model runs fastest; the others take what it found,
+    and its weights.
 
     Args:
         options: of the worker.
@@ -38,6 +42,7 @@ def load(options: WorkerOptions, device: str) -> tuple[Compute, Inbox]:
         options.threads,
         options.fewer_threads,
         workers=options.workers,
+        hold=SharedWeights(options.sockets / WEIGHTS_FOLDER) if options.workers > 1 else own,
     )
     notes = Notes(options.sockets, device)
     with notes.turn():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from models.packed import Linear
 from models.pooling import POOLINGS, Pooling, pooled_size
 from models.predict import collate
 from models.reader import Reader
+from models.shared_weights import SharedWeights
 from models.transformer import TransformerConfig, TransformerEncoder
 from tests.models.native import need_library
 
@@ -150,6 +152,17 @@ def test_text_is_the_same_to_a_bit_in_any_batch(kind: str, width: int) -> None:
     for text, length in enumerate(LENGTHS):
         alone = run(encoder, embeddings[text : text + 1, :length], mask[text : text + 1, :length])
         assert torch.equal(together[text], alone)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_may_lie_where_another_process_has_them(kind: str, tmp_path: Path) -> None:
+    encoder, batch = make(kind, width=256), texts(LENGTHS, 256)
+    alone = run(packed(encoder), *batch)
+    for _ in range(2):
+        sharing = copy.deepcopy(encoder)
+        sharing.pack(SharedWeights(tmp_path))
+        assert torch.equal(run(sharing, *batch), alone)
+    assert list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", KINDS)
