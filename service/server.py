@@ -39,7 +39,7 @@ from service.engine import decisions
 from service.engine.activity import Activity
 from service.engine.heartbeat import Heartbeat
 from service.engine.lifeline import end_forks_with_this_process
-from service.engine.options import WorkerOptions, heartbeat_path, socket_path
+from service.engine.options import WorkerOptions, heartbeat_path, remove_weights, socket_path
 from service.engine.placement import place
 from service.engine.signals import StopSignals, deaf_children
 from service.engine.supervisor import Charge, Supervisor
@@ -117,7 +117,11 @@ def runtime_folder(wanted: Path | None) -> Iterator[Path]:
     else:
         wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
         wanted.chmod(0o700)
-        yield wanted.absolute()
+        remove_weights(wanted)  # of a service that was killed
+        try:
+            yield wanted.absolute()
+        finally:
+            remove_weights(wanted)
 
 
 class LockstepServer(litserve.LitServer):  # type: ignore[misc]  # litserve ships no types

@@ -147,7 +147,8 @@ class Settings(BaseSettings):
         "transformer=lstm:0.05 asks lstm about a twentieth of what transformer was asked",
     )
     runtime_dir: Path | None = Field(
-        None, description="private folder for the sockets; a new temporary one unless named"
+        None,
+        description="private folder, for sockets and shared weights; a new one unless named",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe message logged"

@@ -3,7 +3,7 @@
  *
  * Texts lie one after another in a line of tokens, so nothing is padded and no mask is needed.
  * Where whole texts can be shared out evenly, each thread takes its own through all layers, some
- * at a time, so that what a layer makes of them stays in its cache, and waits for nobody. Else they
+ * at a time, so that the next layer finds what one made of them near, and waits for nobody. Else they
  * share the tokens: each takes its own through all that reads every token by itself, and they wait
  * for one another before attention, which reads all tokens of a text, and after it. Where there are
  * too few tokens for that too, each computes some outputs of every product instead, and they wait
@@ -60,7 +60,7 @@ static ptrdiff_t group_bytes(const struct encoder *encoder, const struct batch *
  * what is left, since each chunk reads all weights, however few its tokens. */
 static int group_end(const struct batch *batch, int text, int last) {
     const int from = batch->starts[text], left = batch->starts[last] - from;
-    const int chunks = (left + CHUNK - 1) / CHUNK;
+    const int chunks = 1 + (left - 1) / CHUNK;
     int end = nearest(batch, from + left / chunks);
     while (end > text + 1 && batch->starts[end] - from > CHUNK)
         end--;
@@ -68,7 +68,7 @@ static int group_end(const struct batch *batch, int text, int last) {
 }
 
 /* Some texts after another go through all layers before the next do: what is made of them on the
- * way stays in the cache, which that of a long line would leave. */
+ * way stays near, which that of a long line would not. */
 static void work_apart(struct worker *worker, char *scratch) {
     const struct batch *batch = worker->batch;
     const ptrdiff_t inputs = inputs_of(worker->encoder), width = worker->encoder->width;

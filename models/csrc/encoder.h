@@ -1,5 +1,5 @@
-/* What encoder.c is made of: a thread's part, and products, norms and attention of rows, by a thread
- * whose tiles are configured. All on matrix tiles (AMX).
+/* What encoder.c is made of: a thread's part of it, and products, norms and attention of rows, by a
+ * thread whose tiles are configured. All on matrix tiles (AMX).
  */
 
 #ifndef LOCKSTEP_ENCODER_H

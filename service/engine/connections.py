@@ -127,14 +127,15 @@ class Listener:
     def tell_all(self, state: WorkerState) -> None:
         """Sends to every API process, and to each that connects later: this is how it is now.
 
-        Of a worker that was told to be behind a moment ago, it leaves with what is sent next: its
-        batch's answers. By itself it would wake each API process in the middle of a forward.
+        Where windows waited before as they do now, and another state left by itself a moment ago,
+        it leaves with what is sent next: a batch's answers. By itself it would wake each API
+        process in the middle of a forward.
         """
-        was_behind = self._state is not None and bool(self._state.waiting)
+        goes_on = self._state is not None and bool(self._state.waiting and state.waiting)
         self._state = state
         for connection in self._connections:
             connection.tell(state)
-        if not was_behind or now() - self._told_at >= TELL_SECONDS:
+        if not goes_on or now() - self._told_at >= TELL_SECONDS:
             self._told_at = now()
             self.flush()
 

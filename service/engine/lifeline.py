@@ -6,16 +6,18 @@ import multiprocessing
 import os
 import threading
 import time
+from collections.abc import Callable
 
 POLL_SECONDS = 0.5
 
 
-def end_with_parent(parent: int | None = None) -> None:
+def end_with_parent(parent: int | None = None, last: Callable[[], None] = lambda: None) -> None:
     """Ends this process, at once and whatever it is doing, when its parent is gone.
 
     Args:
         parent: process id to watch; unless given, that of who started it by multiprocessing, which
             may be gone already.
+        last: what is done before.
     """
     starter = multiprocessing.parent_process()
     watched = parent or (starter.pid if starter else None) or os.getppid()
@@ -23,7 +25,10 @@ def end_with_parent(parent: int | None = None) -> None:
     def watch() -> None:
         while os.getppid() == watched:
             time.sleep(POLL_SECONDS)
-        os._exit(1)
+        try:
+            last()
+        finally:
+            os._exit(1)
 
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
 

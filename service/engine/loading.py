@@ -16,17 +16,15 @@ from service.engine.compute import Compute
 from service.engine.decisions import Notes
 from service.engine.inbox import Inbox
 from service.engine.measure import observe_at_load
-from service.engine.options import WorkerOptions
+from service.engine.options import WorkerOptions, weights_folder
 from service.engine.wire import Hello, ServedModel
-
-WEIGHTS_FOLDER = "weights"  # beside the sockets: of files that workers map
 
 
 def load(options: WorkerOptions, device: str) -> tuple[Compute, Inbox]:
     """Every model, and where their work will wait.
 
     The first worker of a device tries how each model runs fastest; the others take what it found,
-    and its weights.
+    and on a CPU the weights that it laid out.
 
     Args:
         options: of the worker.
@@ -42,7 +40,7 @@ def load(options: WorkerOptions, device: str) -> tuple[Compute, Inbox]:
         options.threads,
         options.fewer_threads,
         workers=options.workers,
-        hold=SharedWeights(options.sockets / WEIGHTS_FOLDER) if options.workers > 1 else own,
+        hold=SharedWeights(weights_folder(options.sockets)) if options.workers > 1 else own,
     )
     notes = Notes(options.sockets, device)
     with notes.turn():

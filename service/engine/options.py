@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,20 @@ class WorkerOptions:
 def socket_path(folder: Path, worker: int) -> Path:
     """Where worker number ``worker`` listens."""
     return folder / f"worker-{worker}.sock"
+
+
+def weights_folder(folder: Path) -> Path:
+    """Where workers leave each other the weights that they have together."""
+    return folder / "shared-weights"
+
+
+def remove_weights(folder: Path) -> None:
+    """Takes away what workers left there, and nothing else; who has it in memory keeps it."""
+    shared = weights_folder(folder)
+    with suppress(OSError):
+        for path in shared.glob("*.weights"):
+            path.unlink(missing_ok=True)
+        shared.rmdir()
 
 
 def heartbeat_path(folder: Path, worker: int) -> Path:

@@ -127,7 +127,7 @@ class BatchFacts(msgspec.Struct, array_like=True, tag="batch", frozen=True):
 
 
 class WorkerState(msgspec.Struct, array_like=True, tag="state", frozen=True):
-    """How a worker is doing, whenever that changed; told to every API process.
+    """How a worker is doing; told to every API process as it changes, or a moment or batch later.
 
     Attributes:
         waiting: windows that wait for a batch, by model; clients' alone.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import litserve
@@ -19,7 +20,7 @@ from service.engine.connections import Listener
 from service.engine.heartbeat import Heartbeat
 from service.engine.inbox import Inbox, WaitingWindow
 from service.engine.lifeline import end_with_parent
-from service.engine.options import WorkerOptions, heartbeat_path, socket_path
+from service.engine.options import WorkerOptions, heartbeat_path, remove_weights, socket_path
 from service.engine.wire import BatchFacts, Ride, WorkerState
 from service.heap import keep_what_is_loaded
 from service.observe import logs
@@ -57,7 +58,7 @@ class WorkerAPI(litserve.LitAPI):  # type: ignore[misc]  # litserve ships no typ
             device: where to compute; the parent's choice, not LitServe's.
         """
         with logs.last_words():  # LitServe would end the process as if it were done
-            end_with_parent()
+            end_with_parent(last=partial(remove_weights, self.options.sockets))
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, self._stop)
             logs.configure(self.options.log_level, self.options.log_format)

@@ -26,7 +26,7 @@ from models.transformer import TransformerConfig, TransformerEncoder
 TEXTS = (
     *((1,), (3, 1), (17,), (33, 2), (130, 31), (512, 1), (260, 512)),
     *((200, 200), (60,) * 5, (512, 300, 512), (1,) * 700, (40, 30, 50, 400, 400, 120)),
-    *((1,) * 1400, (400, 300, 400), (700, 20, 650), (1300, 40)),
+    *((1,) * 1280, (1,) * 1400, (400, 300, 400), (700, 20, 650), (1300, 40)),
 )
 LIBC = ctypes.CDLL(None, use_errno=True)
 ALIGNED = 64  # what a native call wants of its memory

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.shared_weights import LEAST_BYTES, SharedWeights
+from models.shared_weights import LEAST_BYTES, LEAST_ROOM, SharedWeights
 
 MANY = LEAST_BYTES // 2  # numbers in bfloat16
 Usage = namedtuple("Usage", "total used free")
@@ -75,25 +75,37 @@ def test_where_they_cannot_be_shared_they_are_its_own_and_it_says_so(
 ) -> None:
     folder = tmp_path / "weights"
     if wrong == "no room":
-        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1, 0, 2 * LEAST_BYTES - 1))
+        monkeypatch.setattr(
+            shutil, "disk_usage", lambda _: Usage(1, 0, LEAST_ROOM + LEAST_BYTES - 1)
+        )
     else:
         folder = tmp_path / "gone" / "weights"
+    hold = SharedWeights(folder)
     with caplog.at_level(logging.WARNING):
-        held = SharedWeights(folder)(weights())
-    assert torch.equal(held, weights())
-    assert mapped(held)[1] == "0"
-    assert "aren't shared" in caplog.text
+        held = [hold(weights(seed=seed)) for seed in range(3)]
+    for seed, one in enumerate(held):
+        assert torch.equal(one, weights(seed=seed))
+        assert mapped(one)[1] == "0"
+    assert caplog.text.count("aren't shared") == 1
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
 def test_file_that_another_is_writing_is_not_read(tmp_path: Path) -> None:
-    (whole,) = _files(tmp_path / "one")
+    whole = _file(tmp_path / "one")
     shared = tmp_path / "two"
     shared.mkdir()
-    (shared / f"{whole}.{os.getpid() + 1}").write_bytes(b"half")
+    (shared / f"{whole.stem}.{os.getpid() + 1}.weights").write_bytes(b"half")
     assert torch.equal(SharedWeights(shared)(weights()), weights())
 
 
-def _files(folder: Path) -> list[str]:
+def test_file_that_was_cut_is_not_read(tmp_path: Path) -> None:
+    os.truncate(_file(tmp_path), LEAST_BYTES // 2)
+    held = SharedWeights(tmp_path)(weights())
+    assert torch.equal(held, weights())
+    assert mapped(held)[1] == "0"
+
+
+def _file(folder: Path) -> Path:
     SharedWeights(folder)(weights())
-    return [path.name for path in folder.iterdir()]
+    (path,) = folder.iterdir()
+    return path

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from models import native
+from models.native import Way
+from service.engine.options import weights_folder
 from tests.launch import Service, eventually
+from tests.models.native import need_library
 from tests.service.http import post
 from tests.service.processes import worker_pids
 from tests.small import write_model
@@ -38,6 +44,34 @@ def test_two_workers_share_a_cpu_and_what_the_first_found(own: Service) -> None:
         assert first.startswith("mingru on cpu in ")
         assert len(worker_pids(own)) == 2
         assert own.stop() == 0
+
+
+def mapped(pid: int, folder: Path) -> set[str]:
+    """The files of a folder that a process has in memory."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {line.split()[-1] for line in lines if str(folder) in line}
+
+
+@pytest.mark.parametrize("end", ["told", "killed"])
+def test_two_workers_have_one_copy_of_a_transformers_weights(tmp_path: Path, end: str) -> None:
+    need_library()
+    if native.way() is not Way.TILES:
+        pytest.skip("this processor has no matrix tiles")
+    folder = weights_folder(tmp_path / "run")
+    folder.mkdir(parents=True)
+    (folder / "stale.weights").write_bytes(b"of a service that was killed")
+    arguments = ("--models", "transformer", "--dtype", "bfloat16", "--runtime-dir", folder.parent)
+    with Service(*map(str, arguments), log=tmp_path / "log", env={"LOCKSTEP_THREADS": "2"}) as own:
+        eventually(lambda: len(loaded(own)) == 2, WAIT_SECONDS)
+        first, second = (mapped(pid, folder) for pid in worker_pids(own))
+        assert first == second == {str(path) for path in folder.iterdir()}
+        assert len(first) > 1
+        assert post(own, inputs="fine", model="transformer").status_code == 200
+        if end == "told":
+            assert own.stop() == 0
+        else:
+            os.kill(own.pid, signal.SIGKILL)
+        eventually(lambda: not folder.exists(), WAIT_SECONDS)
 
 
 def test_service_that_is_ended_while_the_second_loads_ends_in_order(own: Service) -> None:

@@ -213,9 +213,14 @@ def test_states_of_a_busy_worker_leave_with_what_is_sent_next(
     assert select.select([api.socket], [], [], 0) == ([], [], [])
     listener.flush()
     assert api.receive() == states[2:]
-    monkeypatch.setattr(connections, "TELL_SECONDS", 0.0)
+    done = WorkerState({}, 1)
+    listener.tell_all(done)  # nothing waits any more: that is told at once
+    assert api.receive() == [done]
     listener.tell_all(states[0])
     assert api.receive() == states[:1]
+    monkeypatch.setattr(connections, "TELL_SECONDS", 0.0)
+    listener.tell_all(states[1])
+    assert api.receive() == states[1:2]
 
 
 def test_gone_api_process_is_forgotten_with_its_work(
