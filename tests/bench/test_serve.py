@@ -264,6 +264,36 @@ def test_what_tries_forwards_as_it_starts_is_started_alone(
     assert started == [["FastAPI, best", "LitServe, best"], *alone]
 
 
+@pytest.mark.parametrize(("growth", "beside"), [([], 8), ([8, 32, 64], 32)])
+def test_limit_is_taken_next_to_the_turn_that_is_held_against_it(
+    growth: list[int], beside: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    class Limit:
+        def texts_per_second(self) -> float:
+            order.append("limit")
+            return 9.0
+
+    def drive_with(server: Server, some: object, clients: int, *more: object) -> Turn:
+        order.append(f"{server.name} {clients}")
+        return Turn.of(Outcome(1.0, {"mixed": [0.1] * 50}))
+
+    monkeypatch.setattr(serve, "drive", drive_with)
+    monkeypatch.setattr(serve, "_offline", lambda *unused: Limit())
+    monkeypatch.setattr(serve, "labels", lambda *unused: [])
+    one = Comparison("lstm", False, "float32", None, WORKLOADS["mixed"])
+    plan = Plan(clients=[1, 8], growth=growth, sizes=[1], seconds=2.0, rounds=3, seed=1)
+    setup = Setup(weights=Path("weights"), model="lstm", dtype="float32", threads=1)
+    crowd = [
+        Server(name, [sys.executable], path="/", ready="/") for name in ("Lockstep", "FastAPI")
+    ]
+    measure(setup, one, crowd, crowd, requests(WORKLOADS["mixed"], TEXTS, 1), plan, print)
+    found = [order[place + 1] for place, what in enumerate(order) if what == "limit"]
+    assert found == [f"Lockstep {beside}"] * 3
+    assert one.offline == [9.0] * 3
+
+
 def test_many_clients_are_asked_for_long_enough_that_each_is_answered_again(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
