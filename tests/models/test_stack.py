@@ -27,7 +27,7 @@ from models.predict import collate
 from models.reader import Reader
 from models.shared_weights import SharedWeights
 from models.transformer import TransformerConfig, TransformerEncoder
-from tests.models.native import need_library
+from tests.models.native import need_tiles
 
 # Around what a product (16 and 32 rows) and attention (32 queries, 128 keys) read at a time.
 LENGTHS = (1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 49, 64, 65, 100, 127, 128, 129, 255, 300, 512)
@@ -37,9 +37,7 @@ KINDS = ("transformer", "minilm")
 @pytest.fixture(autouse=True)
 def tiles() -> None:
     torch.manual_seed(0)
-    need_library()
-    if native.way() is not Way.TILES:
-        pytest.skip("this processor has no matrix tiles")
+    need_tiles()
 
 
 def make(

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from models import native
-from models.native import Way
 from service.engine.options import weights_folder
 from tests.launch import Service, eventually
-from tests.models.native import need_library
+from tests.models.native import need_tiles
 from tests.service.http import post
 from tests.service.processes import worker_pids
 from tests.small import write_model
@@ -54,9 +52,7 @@ def mapped(pid: int, folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("end", ["told", "killed"])
 def test_two_workers_have_one_copy_of_a_transformers_weights(tmp_path: Path, end: str) -> None:
-    need_library()
-    if native.way() is not Way.TILES:
-        pytest.skip("this processor has no matrix tiles")
+    need_tiles()
     folder = weights_folder(tmp_path / "run")
     folder.mkdir(parents=True)
     (folder / "stale.weights").write_bytes(b"of a service that was killed")
