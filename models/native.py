@@ -19,7 +19,7 @@ from typing import Any
 logger = logging.getLogger("lockstep.native")
 
 LIBRARY = Path(__file__).with_name(f"_native{sysconfig.get_config_var('EXT_SUFFIX')}")
-VERSION = 4  # of what this and the library must both know
+VERSION = 5  # of what this and the library must both know
 LANES = 16  # numbers computed at once
 INPUTS = 32  # bfloat16 in a row of a matrix tile
 
@@ -79,7 +79,7 @@ class Encoder(ctypes.Structure):
         ("positions", ctypes.c_void_p),
         ("project", Weights),
         *((name, Norm) for name in ("first_norm", "last_norm")),
-        *((name, ctypes.c_int32) for name in ("count", "norms_first", "width", "heads")),
+        *((name, ctypes.c_int32) for name in ("count", "norms_first", "width", "heads", "way")),
     ]
 
 
@@ -150,3 +150,8 @@ def way() -> Way:
     if found is not Way.NONE:
         logger.info("native calls by the processor's %s", found.name.lower())
     return found
+
+
+def encodes() -> bool:
+    """Whether a Transformer's encoder can be run so too, which looks up bytes (AVX512-VBMI)."""
+    return way() is not Way.NONE and bool(loaded().lockstep_encodes())

@@ -1,8 +1,8 @@
-"""A Transformer's encoder in one native call, on a CPU's matrix tiles.
+"""A Transformer's encoder in one native call, on a CPU that multiplies bfloat16.
 
-By torch's calls half of a forward in bfloat16 was products, and those ran at a third of what the
-tiles can do: each call reads rows that have left the cache, writes rows that will, and starts over
-with what its shape needs. Between them stood norms, sums, copies for attention, and Python.
+By torch's calls half of a forward was products, and on matrix tiles (AMX) those ran at a third of
+what these can do: each call reads rows that have left the cache, writes rows that will, and starts
+over with what its shape needs. Between them stood norms, sums, copies for attention, and Python.
 ``csrc/encoder.c`` takes some texts at a time through all layers.
 """
 
@@ -92,7 +92,7 @@ def can_run(parts: Parts) -> bool:
     return (
         all(one.weight.dtype == torch.bfloat16 for one in parts.linears)
         and all(one.weight.device.type == "cpu" for one in parts.linears)
-        and native.way() is native.Way.TILES
+        and native.encodes()
         and not any(size % SIDE for size in (*sizes, head_size))
         and head_size <= WIDEST
     )
@@ -130,6 +130,7 @@ class Stack:
             norms_first=parts.norms_first,
             width=parts.width,
             heads=parts.heads,
+            way=native.way(),
         )
         for linear in parts.linears:
             linear.weight = spent(linear.weight)

@@ -4,7 +4,7 @@
 
 A table for docs/performance.md: milliseconds in bfloat16 of packed weights and torch's calls, of
 native ones, and their ratio; medians of a thread's CPU time. ``--vectors`` holds both to
-AVX512-BF16 where the processor has matrix tiles too: recurrences alone have native calls then.
+AVX512-BF16 where the processor has matrix tiles too.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import time
 from pathlib import Path
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
-ATTENDING = ["minilm", "transformer"]
-MODELS = ["lstm", "bilstm", "gru", "rnn", *ATTENDING]
+MODELS = ["lstm", "bilstm", "gru", "rnn", "minilm", "transformer"]
 BATCHES = {
     "one of 16": [16],
     "one of 256": [256],
@@ -69,8 +68,6 @@ def main() -> None:
     print("| model | " + " | ".join(BATCHES) + " |")
     print("|---" * (1 + len(BATCHES)) + "|")
     for name in arguments.models:
-        if arguments.vectors and name in ATTENDING:
-            continue
         loaded = checkpoint.load(folders.read(WEIGHTS / name), embedding)
         classifiers = {}
         for way in (Way.NONE, ours):

@@ -1,21 +1,20 @@
 /* Attention of every text of a batch over itself: bfloat16 in and out, with scores in float32.
  *
- * Each head of each text is computed by itself: its keys and values are laid out as tiles, then 32
+ * Each head of each text is computed by itself: its keys and values are laid out as tiles, for either
+ * way to multiply by them (attention.h), then 32
  * queries at a time are scored against all keys, and their softmax weighs all values. What was
  * rotated for its position (transformer.py) is rotated on the way into the tiles. Most of the time
  * goes into the softmax, a power for each pair of tokens: so powers are made of integers, two to a
  * lane.
  */
 
-#include "encoder.h"
+#include "attention.h"
 
 #ifdef LOCKSTEP_X86
 
 enum {
-    QUERIES = 2 * ROWS,     /* at a time: each tile of keys and values is read for all of them */
-    KEYS = 128,             /* at a time: so that scores stay in the nearest cache */
-    PLAIN_OCTAVES = 80,     /* of 127: the rest is for sums of values, up to 2^38 by 512 tokens */
-    NEXT = QUERIES * LANES, /* from a query's scores of 16 keys to those of the next 16 */
+    KEYS = 128,         /* at a time: so that scores stay in the nearest cache */
+    PLAIN_OCTAVES = 80, /* of 127: the rest is for sums of values, up to 2^38 by 512 tokens */
 };
 
 /* What a thread works with, for texts of `longest` tokens. */
@@ -151,40 +150,6 @@ INLINE void lay_out_values(bfloat16 *values, const bfloat16 *from, ptrdiff_t str
 
 /* ---- A block of queries ---- */
 
-/* Two tiles of keys at a time, the second of which may be of no key: `weigh` leaves it out. */
-INLINE void score(struct scratch at, const bfloat16 *rows, const bfloat16 *keys, int length,
-                  int size, int blocks) {
-    const int depth = size / INPUTS;
-    float *scores = at.scores;
-    STORED();
-    for (int key = 0; key < length;
-         key += 2 * LANES, scores += 2 * NEXT, keys += 2 * depth * TILE) {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-        for (int k = 0; k < depth; k++) {
-            _tile_loadd(4, rows + k * INPUTS, size * 2);
-            _tile_loadd(6, keys + k * TILE, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_loadd(7, keys + (depth + k) * TILE, 64);
-            _tile_dpbf16ps(2, 4, 7);
-            if (blocks > 1) {
-                _tile_loadd(5, rows + ROWS * size + k * INPUTS, size * 2);
-                _tile_dpbf16ps(1, 5, 6);
-                _tile_dpbf16ps(3, 5, 7);
-            }
-        }
-        _tile_stored(0, scores, 64);
-        _tile_stored(2, scores + NEXT, 64);
-        if (blocks > 1) {
-            _tile_stored(1, scores + ROWS * LANES, 64);
-            _tile_stored(3, scores + NEXT + ROWS * LANES, 64);
-        }
-    }
-    STORED();
-}
-
 /* By how much 2^f - 1 is less than f, in 128ths; of each 64th f. */
 static const uint8_t LESS[64] __attribute__((aligned(64))) = {
     0, 1, 1, 2, 2, 3, 4, 4, 5, 5, 5, 6, 6, 7, 7, 8,
@@ -258,44 +223,6 @@ INLINE float weigh(float *scores, int length, float scale, float octave) {
     return _mm512_reduce_add_ps(sum);
 }
 
-/* 32 features of values, weighed and added to earlier sums, if there are any: (QUERIES, 32). */
-INLINE void blend(float *sums, const float *weights, const bfloat16 *values, int length, int size,
-                  int blocks, int earlier) {
-    STORED();
-    if (earlier) {
-        _tile_loadd(0, sums, 128);
-        _tile_loadd(1, sums + ROWS * INPUTS, 128);
-        _tile_loadd(2, sums + LANES, 128);
-        _tile_loadd(3, sums + ROWS * INPUTS + LANES, 128);
-    } else {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    }
-    for (int token = 0; token < length; token += INPUTS) {
-        _tile_loadd(4, weights, 64);
-        _tile_loadd(6, values, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_loadd(7, values + TILE, 64);
-        _tile_dpbf16ps(2, 4, 7);
-        if (blocks > 1) {
-            _tile_loadd(5, weights + ROWS * LANES, 64);
-            _tile_dpbf16ps(1, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
-        }
-        weights += 2 * NEXT;
-        values += size / LANES * TILE;
-    }
-    _tile_stored(0, sums, 128);
-    _tile_stored(2, sums + LANES, 128);
-    if (blocks > 1) {
-        _tile_stored(1, sums + ROWS * INPUTS, 128);
-        _tile_stored(3, sums + ROWS * INPUTS + LANES, 128);
-    }
-    STORED();
-}
-
 /* Another octave for a query, if its scores want one. */
 INLINE void change_octave(struct softmax *softmax, float *sums, float highest, int size) {
     const float octave = highest > softmax->octave ? __builtin_ceilf(highest) : softmax->octave;
@@ -325,7 +252,11 @@ INLINE void attend_some(const struct attention *attention, struct scratch at, bf
     }
     for (int key = 0; key < length; key += KEYS) {
         const int keys = length - key < KEYS ? length - key : KEYS;
-        score(at, at.queries + first * size, at.keys + key * size, keys, size, blocks);
+        const bfloat16 *rows = at.queries + first * size, *some_keys = at.keys + key * size;
+        if (attention->way == TILES)
+            score_by_tiles(at.scores, rows, some_keys, keys, size, blocks);
+        else
+            score_by_dots(at.scores, rows, some_keys, keys, size, some);
         for (int query = 0; query < some; query++) {
             float *scores = at.scores + query * LANES;
             if (!softmax[query].is_plain)
@@ -333,9 +264,14 @@ INLINE void attend_some(const struct attention *attention, struct scratch at, bf
                               scale * largest(scores, keys), size);
             softmax[query].sum += weigh(scores, keys, scale, softmax[query].octave);
         }
-        for (int i = 0; i < size; i += INPUTS)
-            blend(at.sums + i * QUERIES, at.scores, at.values + key * size + i / LANES * TILE, keys,
-                  size, blocks, key > 0);
+        for (int i = 0; i < size; i += INPUTS) {
+            const bfloat16 *values = at.values + key * size + i / LANES * TILE;
+            float *sums = at.sums + i * QUERIES;
+            if (attention->way == TILES)
+                blend_by_tiles(sums, at.scores, values, keys, size, blocks, key > 0);
+            else
+                blend_by_dots(sums, at.scores, values, keys, size, some, key > 0);
+        }
     }
     for (int query = 0; query < some; query++) {
         const __m512 by = _mm512_set1_ps(1.0f / softmax[query].sum);

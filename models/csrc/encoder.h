@@ -1,5 +1,5 @@
 /* What encoder.c is made of: a thread's part of it, and products, norms and attention of rows, by a
- * thread whose tiles are configured. All on matrix tiles (AMX).
+ * thread whose tiles are configured, where it has them (AMX); else by dot products (AVX512-BF16).
  */
 
 #ifndef LOCKSTEP_ENCODER_H
@@ -13,7 +13,7 @@
 
 #pragma GCC visibility push(hidden) /* for these files alone: other libraries have such names */
 
-/* Every processor with tiles has AVX512-VBMI, which looks up bytes. */
+/* AVX512-VBMI looks up bytes. */
 #undef TARGET
 #define TARGET __attribute__((target(VECTORS_AND_TILES ",avx512vbmi,tune=sapphirerapids")))
 
@@ -31,7 +31,24 @@ struct product {
     const bfloat16 *inputs; /* (rows, inputs) */
     const bfloat16 *added;  /* (rows, outputs), of a SUM; may be the outputs */
     bfloat16 *outputs;      /* (rows, outputs) */
+    int way;
 };
+
+/* Rows, two columns of tiles, and where the sums of their products go; how many numbers lie between
+ * them. */
+struct dots {
+    const bfloat16 *rows, *tiles;
+    float *sums;
+    ptrdiff_t row, next;     /* to the row after; to what the next tile is read against */
+    ptrdiff_t beside, below; /* to the other column's tile; to the next of the same */
+    ptrdiff_t ahead;         /* to tiles that will be read after all of these: they are fetched */
+    ptrdiff_t sums_row, sums_beside;
+    int depth;   /* tiles of a column */
+    int earlier; /* whether to add to sums that are there */
+};
+
+/* Products of so many rows with two columns of tiles, by dot products. */
+void dot(const struct dots *dots, int rows);
 
 /* Rows `first` to `end`, and outputs `from` to `to`, which are multiples of 32, of a product. */
 void multiply(const struct product *product, enum after after, int first, int end, int from,
@@ -68,6 +85,7 @@ struct attention {
     const bfloat16 *projected; /* (N, 3, heads, size) */
     bfloat16 *attended;        /* (N, heads, size) */
     int heads, size;
+    int way;
     int parts; /* of a text's queries, each of which another thread may take */
 };
 

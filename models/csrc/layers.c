@@ -83,7 +83,7 @@ static int share(const struct worker *worker, int items, int of) {
 
 static void linear(struct worker *worker, const struct weights *weights, enum after after,
                    const bfloat16 *inputs, const bfloat16 *added, bfloat16 *outputs, int tokens) {
-    const struct product product = {weights, inputs, added, outputs};
+    const struct product product = {weights, inputs, added, outputs, worker->encoder->way};
     int from = 0, to = weights->outputs / (2 * LANES);
     if (worker->together) {
         from = share(worker, weights->outputs / (2 * LANES), worker->thread);
@@ -198,6 +198,7 @@ TARGET void work(struct worker *worker, int *next) {
         .attended = worker->memory.attended,
         .heads = encoder->heads,
         .size = encoder->width / encoder->heads,
+        .way = encoder->way,
         .parts = worker->threads == 1 || items >= wanted ? 1 : (wanted + items - 1) / items,
     };
     int first = 0, end = tokens, chunk = tokens;
@@ -207,7 +208,8 @@ TARGET void work(struct worker *worker, int *next) {
         end = end < tokens ? end : tokens;
         chunk = CHUNK;
     }
-    configure_tiles(ROWS, ROWS);
+    if (encoder->way == TILES)
+        configure_tiles(ROWS, ROWS);
     for (int done = 0; done <= encoder->count; done++) {
         const struct block *last = done ? encoder->blocks + done - 1 : NULL;
         if (done) {
@@ -233,7 +235,8 @@ TARGET void work(struct worker *worker, int *next) {
     }
     if (batch->ids)
         after(worker);
-    _tile_release();
+    if (encoder->way == TILES)
+        _tile_release();
 }
 
 #endif

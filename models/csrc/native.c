@@ -34,8 +34,13 @@ int lockstep_way(void) {
     return VECTORS;
 }
 
+/* Whether an encoder can be run as well: its weights of attention are looked up by bytes. */
+int lockstep_encodes(void) { return lockstep_way() != NONE && __builtin_cpu_supports("avx512vbmi"); }
+
 #else
 
 int lockstep_way(void) { return NONE; }
+
+int lockstep_encodes(void) { return 0; }
 
 #endif

@@ -12,7 +12,7 @@
 #include <omp.h>
 #endif
 
-enum { VERSION = 4 }; /* another with every change of what native.py must know */
+enum { VERSION = 5 }; /* another with every change of what native.py must know */
 enum way { NONE, VECTORS, TILES };
 enum cell { RNN, GRU, LSTM };
 
@@ -54,7 +54,7 @@ struct encoder {
     struct weights project; /* before all blocks; of no outputs where there is none */
     struct norm first_norm, last_norm; /* after that, and after all blocks */
     int32_t count, norms_first; /* blocks; whether their norms come before what they norm for */
-    int32_t width, heads;
+    int32_t width, heads, way;
 };
 
 /* What time goes into, while somebody looks. */

@@ -14,6 +14,7 @@
 enum {
     WIDTH = 2 * LANES, /* of a block */
     MOST = 4, /* rows finished at once */
+    NEAR = 96, /* rows by which dot products go through all weights */
 };
 
 /* Sums of a block, (rows, WIDTH), still to be finished. */
@@ -144,10 +145,45 @@ INLINE void blocks(const struct product *product, enum after after, int at_once,
         finish(product, after, &before, row, 1);
 }
 
+/* By dot products, in the unit that finishes them too, so nothing is done meanwhile. Some rows go
+ * through all weights, two tiles wide at a time: so both are near when they are read again. */
+INLINE void strips(const struct product *product, enum after after, int first, int end, int from,
+                   int to) {
+    const ptrdiff_t inputs = product->weights->inputs;
+    float at[NEAR * WIDTH] __attribute__((aligned(64)));
+    struct dots dots = {
+        .sums = at,
+        .row = inputs,
+        .next = INPUTS,
+        .beside = TILE,
+        .below = 2 * TILE,
+        .sums_row = WIDTH,
+        .sums_beside = LANES,
+        .depth = (int)(inputs / INPUTS),
+        .ahead = inputs * WIDTH,
+    };
+    for (int row = first; row < end; row += NEAR) {
+        const int rows = end - row < NEAR ? end - row : NEAR;
+        for (int column = from; column < to; column += WIDTH) {
+            const struct sums sums = {.at = at, .row = row, .column = column, .rows = rows};
+            dots.rows = product->inputs + row * inputs;
+            dots.tiles = product->weights->tiles + column * inputs;
+            dot(&dots, rows);
+            int finished = 0;
+            for (; rows - finished >= MOST; finished += MOST)
+                finish(product, after, &sums, finished, MOST);
+            for (; finished < rows; finished++)
+                finish(product, after, &sums, finished, 1);
+        }
+    }
+}
+
 INLINE void multiply_as(const struct product *product, enum after after, int first, int end,
                         int from, int to) {
     const int depth = product->weights->inputs / INPUTS;
-    if (depth >= HEIGHT)
+    if (product->way != TILES)
+        strips(product, after, first, end, from, to);
+    else if (depth >= HEIGHT)
         blocks(product, after, 1, first, end, from, to);
     else if (depth >= HEIGHT / 2)
         blocks(product, after, 2, first, end, from, to);

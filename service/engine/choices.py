@@ -22,15 +22,20 @@ from models.shared_weights import Hold, own
 logger = logging.getLogger("lockstep.compute")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# (B, T) of the forwards that choose a dtype and a layout. A GPU takes as long to start the kernels
-# of a small one in either format: what tells them apart is one that fills it.
-PROBE_SHAPES = {"cpu": ((1, 32), (8, 64)), "cuda": ((1, 32), (8, 64), (32, 256))}
+Lengths = tuple[int, ...]  # tokens of each text of a batch
+# Of the forwards that choose a dtype and a layout. Texts come in many lengths, and a layout may be
+# faster because it computes no padding. A GPU takes as long to start the kernels of a small forward
+# in either format: what tells them apart is one that fills it.
+PROBES: Mapping[str, Sequence[Lengths]] = {
+    "cpu": ((32,), tuple(range(8, 72, 8))),
+    "cuda": ((32,), (64,) * 8, (256,) * 32),
+}
 PROBE_REPEATS = 5
-PROBE_SECONDS = 0.1  # for one shape: a busy machine must not delay the start
-TRIED_SHAPE = (1, 8)  # of a forward that tells whether there is such a layout
-UNDIVIDED_SHAPE = (8, 64)  # of the forwards that tell whether they are better not side by side
-SCHEDULE_SHAPE = (1, 128)  # of the forwards that choose a schedule: a review, alone
-THREADS_SHAPE = (1, 64)  # of the forwards that choose how many threads
+PROBE_SECONDS = 0.1  # for one of them: a busy machine must not delay the start
+TRIED: Lengths = (8,)  # of a forward that tells whether there is such a layout
+UNDIVIDED: Lengths = (64,) * 8  # of the forwards that tell whether they are better not side by side
+SCHEDULE: Lengths = (128,)  # of the forwards that choose a schedule: a review, alone
+THREADS: Lengths = (64,)  # of the forwards that choose how many threads
 THREADS_ROUNDS = 4
 THREADS_SECONDS = 1.0  # after which no further round begins, past the second
 THREADS_WORTH = 1.05
@@ -101,7 +106,7 @@ def _copy(classifier: Classifier, dtype: str, packed: bool) -> Classifier | None
         return copied
     try:
         copied.pack()
-        _forward_seconds(copied, TRIED_SHAPE)
+        _forward_seconds(copied, TRIED)
     except RuntimeError as error:
         logger.info("weights in %s can't be packed here: %s", dtype, error)
         return None
@@ -126,7 +131,7 @@ def choose_threads(classifiers: Sequence[Classifier], most: int) -> int:
     for turn in range(THREADS_ROUNDS):
         for count in counts:
             torch.set_num_threads(count)
-            seconds = sum(_forward_seconds(classifier, THREADS_SHAPE) for classifier in classifiers)
+            seconds = sum(_forward_seconds(classifier, THREADS) for classifier in classifiers)
             if turn:  # the first sets things up
                 least[count] = min(least[count], seconds)
         if turn and time.perf_counter() > give_up:
@@ -157,7 +162,7 @@ def runs_undivided(
 
     def seconds(count: int) -> float:
         torch.set_num_threads(count)
-        return _forward_seconds(classifier, UNDIVIDED_SHAPE, schedule)
+        return _forward_seconds(classifier, UNDIVIDED, schedule)
 
     taken = _in_turn((threads, share), seconds)
     torch.set_num_threads(threads)
@@ -170,9 +175,7 @@ def choose_schedule(classifier: Classifier, graphs: Graphs) -> Schedule | None:
     schedules = classifier.encoder.schedules
     if not schedules:
         return None
-    taken = _in_turn(
-        schedules, lambda name: _forward_seconds(classifier, SCHEDULE_SHAPE, name, graphs)
-    )
+    taken = _in_turn(schedules, lambda name: _forward_seconds(classifier, SCHEDULE, name, graphs))
     typical = dict(zip(schedules, map(statistics.median, taken), strict=True))
     return min(typical, key=typical.__getitem__)
 
@@ -192,23 +195,23 @@ def _in_turn(ways: Sequence[Way], seconds: Callable[[Way], float]) -> list[list[
 
 
 def warm_up(classifier: Classifier) -> None:
-    """Lets the first forward of each probe shape set up what it sets up."""
-    for shape in PROBE_SHAPES[classifier.head.weight.device.type]:
-        _forward_seconds(classifier, shape)
+    """Lets the first forward of each probe set up what it sets up."""
+    for lengths in PROBES[classifier.head.weight.device.type]:
+        _forward_seconds(classifier, lengths)
 
 
 def _seconds(classifiers: Sequence[Classifier]) -> list[float]:
-    """The best of a few forwards of each probe shape, summed, of each; few where they are slow."""
+    """The best of a few forwards of each probe, summed, of each; few where they are slow."""
     totals = [0.0] * len(classifiers)
-    for shape in PROBE_SHAPES[classifiers[0].head.weight.device.type]:
-        first = [_forward_seconds(classifier, shape) for classifier in classifiers]
+    for lengths in PROBES[classifiers[0].head.weight.device.type]:
+        first = [_forward_seconds(classifier, lengths) for classifier in classifiers]
         taken = [[seconds] if seconds > PROBE_SECONDS else [] for seconds in first]
         # Of the others the first sets things up, which would count.
         again = [index for index, seconds in enumerate(taken) if not seconds]
         give_up = time.perf_counter() + PROBE_SECONDS * len(again)
         for _ in range(PROBE_REPEATS):
             for index in again:
-                taken[index].append(_forward_seconds(classifiers[index], shape))
+                taken[index].append(_forward_seconds(classifiers[index], lengths))
             if time.perf_counter() > give_up:
                 break
         totals = [total + min(seconds) for total, seconds in zip(totals, taken, strict=True)]
@@ -217,14 +220,13 @@ def _seconds(classifiers: Sequence[Classifier]) -> list[float]:
 
 def _forward_seconds(
     classifier: Classifier,
-    shape: tuple[int, int],
+    lengths: Lengths,
     schedule: Schedule | None = None,
     graphs: Graphs = NO_GRAPHS,
 ) -> float:
-    """One forward over random tokens of that shape, (B, T); T is the window's at most."""
-    B, T = shape
-    T = min(T, classifier.config.max_length or T)
-    windows = torch.randint(classifier.embedding.vocab_size, (B, T)).tolist()
+    """One forward over texts of random tokens, of such lengths or the window's."""
+    most, tokens = classifier.config.max_length or max(lengths), classifier.embedding.vocab_size
+    windows = [torch.randint(tokens, (min(length, most),)).tolist() for length in lengths]
     batch = predict.place(classifier, windows, schedule)
     began = time.perf_counter()
     forward(classifier, graphs, batch, schedule)

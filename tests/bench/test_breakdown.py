@@ -24,7 +24,7 @@ from bench.breakdown import (
 from bench.gap import load_subjects
 from models import native
 from models.transformer import TransformerConfig, TransformerEncoder
-from tests.models.native import need_tiles
+from tests.models.native import need_encoder
 from tests.small import write_model
 
 
@@ -92,7 +92,7 @@ def test_shares_of_a_forward_are_of_the_whole(
 
 @torch.inference_mode()
 def test_native_calls_are_seen_while_somebody_looks(threads: int) -> None:
-    need_tiles()
+    need_encoder()
     torch.set_num_threads(1)
     config = TransformerConfig(input_size=32, d_model=64, num_heads=2, d_ff=96)
     encoder = TransformerEncoder(config).bfloat16()

@@ -1,6 +1,6 @@
 """Runs an encoder's native call where what it reads and writes ends at a page nobody may touch.
 
-Tables of rotations, weights, ids, starts and logits aside.
+Tables of rotations, weights, ids, starts and logits aside. The argument is the way it multiplies.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import ctypes
 import math
 import mmap
+import sys
 from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
+from models import native
 from models.attending import AttendingEncoder
 from models.line import Line
 from models.minilm import MiniLMConfig, MiniLMEncoder
@@ -68,7 +70,10 @@ def reader(stack: Stack, table: Tensor, pooling: Pooling) -> Reader:
 
 @torch.inference_mode()
 def main() -> None:
-    for stack in stacks():
+    way = native.Way[sys.argv[1]]
+    with patch.object(native, "way", lambda: way):
+        made = stacks()
+    for stack in made:
         for lengths in TEXTS:
             if max(lengths) > (stack.longest or math.inf):
                 continue

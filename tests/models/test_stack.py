@@ -27,17 +27,21 @@ from models.predict import collate
 from models.reader import Reader
 from models.shared_weights import SharedWeights
 from models.transformer import TransformerConfig, TransformerEncoder
-from tests.models.native import need_tiles
+from tests.models.native import WAYS, need_encoder
 
 # Around what a product (16 and 32 rows) and attention (32 queries, 128 keys) read at a time.
 LENGTHS = (1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 49, 64, 65, 100, 127, 128, 129, 255, 300, 512)
 KINDS = ("transformer", "minilm")
 
 
-@pytest.fixture(autouse=True)
-def tiles() -> None:
+@pytest.fixture(autouse=True, params=WAYS, ids=lambda way: way.name.lower())
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Way:
+    """Each way that this processor has, as if it were the fastest."""
     torch.manual_seed(0)
-    need_tiles()
+    chosen: Way = request.param
+    need_encoder(chosen)
+    monkeypatch.setattr(native, "way", lambda: chosen)
+    return chosen
 
 
 def make(
@@ -364,9 +368,9 @@ def test_what_lies_in_memory_is_never_read(
     assert ours(Line.of(ids)) == expected[1]
 
 
-def test_no_call_leaves_its_memory() -> None:
+def test_no_call_leaves_its_memory(way: Way) -> None:
     """Where it reads or writes past the end of any, the process that tries would be killed."""
-    tried = [sys.executable, "-m", "tests.models.guarded"]
+    tried = [sys.executable, "-m", "tests.models.guarded", way.name]
     subprocess.run(tried, check=True, timeout=120)
 
 
@@ -425,7 +429,7 @@ def test_other_formats_and_processors_stay_with_torch(
     parts = elsewhere.parts()
     assert parts is not None
     assert not stack.can_run(parts)
-    monkeypatch.setattr(native, "way", lambda: Way.VECTORS)
+    monkeypatch.setattr(native, "encodes", lambda: False)
     halved = make(kind)
     halved.pack()
     assert not halved.is_native

@@ -19,7 +19,7 @@ from models.native import Way
 from models.ragged import Ragged
 from models.registry import ARCHITECTURES, build
 from models.steps import Cell
-from tests.models.native import need_library
+from tests.models.native import WAYS, need_way
 from tests.models.test_recurrences import elman, gru, layer_weights, lstm, walk
 
 KINDS: list[tuple[Any, Any]] = [
@@ -51,12 +51,10 @@ def one_thread(threads: int) -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(params=[Way.VECTORS, Way.TILES], ids=lambda way: way.name.lower())
+@pytest.fixture(params=WAYS, ids=lambda way: way.name.lower())
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Each way that this processor has, as if it were the fastest."""
-    need_library()
-    if native.way() < request.param:
-        pytest.skip("this processor has no such products")
+    need_way(request.param)
     monkeypatch.setattr(native, "way", lambda: request.param)
     return request.param
 

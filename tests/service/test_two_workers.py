@@ -11,7 +11,7 @@ import pytest
 
 from service.engine.options import weights_folder
 from tests.launch import Service, eventually
-from tests.models.native import need_tiles
+from tests.models.native import need_encoder
 from tests.service.http import post
 from tests.service.processes import worker_pids
 from tests.small import write_model
@@ -52,7 +52,7 @@ def mapped(pid: int, folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("end", ["told", "killed"])
 def test_two_workers_have_one_copy_of_a_transformers_weights(tmp_path: Path, end: str) -> None:
-    need_tiles()
+    need_encoder()
     folder = weights_folder(tmp_path / "run")
     folder.mkdir(parents=True)
     (folder / "stale.weights").write_bytes(b"of a service that was killed")

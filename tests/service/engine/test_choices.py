@@ -109,12 +109,23 @@ def test_form_is_timed_by_its_best_forward_and_not_by_its_first(
         id(late): chain([0.002], [0.05, 0.002], repeat(0.003)),
     }
 
-    def taken(classifier: Classifier, shape: tuple[int, int]) -> float:
+    def taken(classifier: Classifier, lengths: tuple[int, ...]) -> float:
         return next(seconds[id(classifier)])
 
     monkeypatch.setattr(choices, "_forward_seconds", taken)
-    monkeypatch.setattr(choices, "PROBE_SHAPES", {"cpu": [(1, 32)]})
+    monkeypatch.setattr(choices, "PROBES", {"cpu": [(32,)]})
     assert choices._seconds([slow, early, late]) == [0.45, 0.001, 0.002]
+
+
+def test_form_that_computes_no_padding_is_found(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken(classifier: Classifier, lengths: tuple[int, ...]) -> float:
+        _, packed = form(classifier)
+        return 1.1 * sum(lengths) if packed else max(lengths) * len(lengths)
+
+    monkeypatch.setattr(choices, "_forward_seconds", taken)
+    assert settle(classifier, "bfloat16") == ("bfloat16", True)
 
 
 def test_packed_model_answers_through_the_service(
@@ -148,7 +159,7 @@ def test_fastest_number_of_threads_is_set(
 ) -> None:
     slow_once = {6: [50.0], 3: [60.0], 1: [0.1]}  # the first forwards set things up
 
-    def taken(classifier: Classifier, shape: tuple[int, int]) -> float:
+    def taken(classifier: Classifier, lengths: tuple[int, ...]) -> float:
         count = torch.get_num_threads()
         return slow_once[count].pop() if slow_once[count] else seconds[count]
 

@@ -35,7 +35,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, seconds: dict[str, list[float]]) ->
 
     def taken(
         classifier: Classifier,
-        shape: tuple[int, int],
+        lengths: tuple[int, ...],
         schedule: Schedule | None = None,
         graphs: Graphs = NO_GRAPHS,
     ) -> float:
