@@ -30,7 +30,12 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 # What the library's calls are, which no profiler knows of; and into what one of them divides its
 # time, in its own order.
-NATIVE = {"lockstep_encode": "native encoder", "lockstep_layer": "native rnn"}
+NATIVE = {
+    "lockstep_encode": "native encoder",
+    "lockstep_layer": "native rnn",
+    "lockstep_product": "native matmul",
+    "lockstep_embed": "native embedding",
+}
 WITHIN = ("matrix products", "attention", "norms", "copies", "waiting for threads")
 REST = "the rest"  # other operations; on a CPU also Python, and starting each of them
 

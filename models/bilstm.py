@@ -51,19 +51,28 @@ class BiLSTMEncoder(RecurrentEncoder):
         self.rightward = directions(inputs, config.hidden_size)
         self.leftward = directions(inputs, config.hidden_size)
 
+    @property
+    def _layers(self) -> list[tuple[Any, Any]]:
+        """Both directions of each."""
+        return list(zip(self.rightward, self.leftward, strict=True))
+
+    def native(self, embeddings: Tensor, rows: Tensor) -> Tensor:
+        hidden_states = embeddings  # (N, E), then (N, D)
+        for rightward, leftward in self._layers:
+            seen = rightward.native(hidden_states, rows)  # (N, D / 2)
+            to_come = leftward.native(hidden_states, rows, backward=True)  # (N, D / 2)
+            hidden_states = torch.cat((seen, to_come), dim=-1)
+        return hidden_states
+
     def forward(
         self, embeddings: Tensor, attention_mask: Tensor, schedule: Schedule | None = None
     ) -> Tensor:
-        layers: list[tuple[Any, Any]] = list(zip(self.rightward, self.leftward, strict=True))
         if not self.pads:
             ragged = Ragged.of(embeddings, attention_mask)
-            for rightward, leftward in layers:
-                seen, to_come = rightward.native(ragged), leftward.native(ragged, backward=True)
-                ragged = ragged.with_tokens(torch.cat((seen, to_come), dim=-1))  # (N, D)
-            return ragged.padded()
+            return ragged.with_tokens(self.native(ragged.tokens, ragged.rows)).padded()
         order = reversed_order(attention_mask)
         hidden_states = embeddings  # (B, T, E), then (B, T, D)
-        for rightward, leftward in layers:
+        for rightward, leftward in self._layers:
             seen = rightward.states(hidden_states)  # (B, T, D / 2)
             to_come = leftward.states(reverse(hidden_states, order))  # (B, T, D / 2)
             to_come = reverse(to_come, order)

@@ -48,6 +48,9 @@ class GRUEncoder(RecurrentEncoder):
     ) -> Tensor:
         return self.gru.read(embeddings, attention_mask)  # (B, T, E) -> (B, T, D)
 
+    def native(self, embeddings: Tensor, rows: Tensor) -> Tensor:
+        return self.gru.native(embeddings, rows)
+
     def flops(self, length: int) -> int:
         D = self.config.hidden_size
         inputs = self.config.input_size + (self.config.num_layers - 1) * D

@@ -38,8 +38,8 @@ class Layer(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("driven", "weights", "bias", "rows", "memory")),
         ("states", ctypes.c_void_p),
-        *((name, ctypes.c_int32) for name in ("length", "width", "cell", "way")),
-        *((name, ctypes.c_int32) for name in ("backward", "threads")),
+        *((name, ctypes.c_int32) for name in ("length", "width", "stride", "cell")),
+        *((name, ctypes.c_int32) for name in ("way", "backward", "threads")),
     ]
 
 
@@ -105,9 +105,19 @@ class Batch(ctypes.Structure):
     ]
 
 
-ABI = VERSION << 24  # and the sizes of what both know
-for place, structure in enumerate((Batch, Encoder, Block, Layer)):
-    ABI ^= ctypes.sizeof(structure) << 6 * place
+class Ragged(ctypes.Structure):
+    """``struct ragged`` of csrc/native.h."""
+
+    _fields_ = [
+        ("batch", ctypes.POINTER(Batch)),
+        *((name, ctypes.c_void_p) for name in ("order", "rows", "embedded", "states", "pooled")),
+        *((name, ctypes.c_int32) for name in ("inputs", "width")),
+    ]
+
+
+ABI = VERSION  # and the sizes of what both know
+for structure in (Batch, Encoder, Block, Layer, Ragged):
+    ABI = ABI * 31 + ctypes.sizeof(structure) & 0x7FFFFFFF
 
 
 def address(numbers: array[Any]) -> int:
@@ -125,7 +135,8 @@ def library() -> ctypes.CDLL | None:
         built = ctypes.CDLL(str(LIBRARY))
         abi = built.lockstep_abi()
         built.lockstep_scratch_bytes.restype = ctypes.c_int64
-        built.lockstep_layer.restype = None
+        for name in ("lockstep_layer", "lockstep_product", "lockstep_judge"):
+            getattr(built, name).restype = None
     except (OSError, AttributeError) as error:
         logger.warning("no native calls, `make setup` builds them: %s", error)
         return None

@@ -16,21 +16,29 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from models import native
 from models.base import Encoder
+from models.embedding import FrozenEmbedding
 from models.packed import Packable, product, reorder, spent, sum_with_product
+from models.pooling import Pooling
 from models.ragged import Ragged
+from models.ragged_layers import RaggedLayers, can_embed
+from models.reader import FORMATS, Reader
 from models.rows import fill
 from models.steps import Cell, Weights, can_run, lay_out, run_layer
+from models.tiled import Tiled
 
 BFLOAT16_CUDNN = 91300  # the first cuDNN whose recurrences take bfloat16
 LSTM_MODE = 2  # torch's number of it; oneDNN's recurrences of other modes torch can't call
 SMALLEST_HALF = 2.0**-24  # a float16 holds no number nearer to 0
+
+Driver = Callable[[Tensor], Tensor]  # (N, E) -> (N, gates · D), W x + b
 
 
 class _Recurrence(nn.RNNBase, Packable):
@@ -38,7 +46,7 @@ class _Recurrence(nn.RNNBase, Packable):
 
     cell: ClassVar[Cell]
     _packed: list[Any] | None = None  # of each layer, for torch's calls
-    _native: list[tuple[Tensor, Tensor, Weights]] | None = None  # W, the bias and U, for our own
+    _native: list[tuple[Driver, Weights]] | None = None  # W and the bias, and U, for our own
 
     def flatten_parameters(self) -> None:
         """Lays the weights out as cuDNN reads them. Does nothing on a CPU."""
@@ -69,20 +77,20 @@ class _Recurrence(nn.RNNBase, Packable):
         if self._native is None:
             return self.states(steps)
         ragged = Ragged.of(steps, attention_mask)
-        return ragged.with_tokens(self.native(ragged)).padded()
+        return ragged.with_tokens(self.native(ragged.tokens, ragged.rows)).padded()
 
-    def native(self, ragged: Ragged, *, backward: bool = False) -> Tensor:
+    def native(self, hidden_states: Tensor, rows: Tensor, *, backward: bool = False) -> Tensor:
         """The hidden state of the last layer after each token, (N, E) -> (N, D).
 
         Args:
-            ragged: the batch.
+            hidden_states: of tokens as ``Ragged`` has them.
+            rows: (T,) int32, how many texts have a token at each step.
             backward: every layer reads from a text's last token to its first.
         """
         assert self._native is not None, "it hasn't been packed so"
-        hidden_states = ragged.tokens
-        for W, bias, U in self._native:
-            driven = product(hidden_states, W, bias)  # (N, gates · D)
-            hidden_states = run_layer(driven, ragged.rows, U, backward=backward)
+        for drive, U in self._native:
+            driven = drive(hidden_states)  # (N, gates · D), or a little more
+            hidden_states = run_layer(driven, rows, U, backward=backward)
         return hidden_states
 
     def states(self, steps: Tensor) -> Tensor:
@@ -215,6 +223,19 @@ class RecurrentEncoder(Encoder):
 
     stride: ClassVar[int] = 1
 
+    @abstractmethod
+    def native(self, embeddings: Tensor, rows: Tensor) -> Tensor:
+        """As ``_Recurrence.native``, of all of them, where they have native calls."""
+
+    def reader(
+        self, embedding: FrozenEmbedding, pooling: Pooling, head: nn.Linear, window: int | None
+    ) -> Reader | None:
+        table = embedding.weight
+        if self.pads or table.dtype not in FORMATS or not can_embed(table.shape[1]):
+            return None
+        layers = RaggedLayers(self.native, table.shape[1], self.output_size)
+        return Reader(layers, table, pooling, head, window)
+
     @property
     def pads(self) -> bool:
         recurrences = [one for one in self.modules() if isinstance(one, _Recurrence)]
@@ -229,12 +250,20 @@ class RecurrentEncoder(Encoder):
 
 def native_layer(
     cell: Cell, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor
-) -> tuple[Tensor, Tensor, Weights]:
-    """A layer's weights for ``run_layer``: W packed, what is added to W x, and U laid out."""
+) -> tuple[Driver, Weights]:
+    """A layer's weights for ``run_layer``: what makes W x + b, and U laid out."""
     if cell is Cell.GRU:
         bias, candidate_bias = gru_biases(b, b_h)
-        return reorder(W), bias, lay_out(cell, U, candidate_bias)
-    return reorder(W), (b.float() + b_h).to(b.dtype), lay_out(cell, U)
+        return driver(W, bias), lay_out(cell, U, candidate_bias)
+    return driver(W, (b.float() + b_h).to(b.dtype)), lay_out(cell, U)
+
+
+def driver(W: Tensor, bias: Tensor) -> Driver:
+    """W x + b of all tokens: a native call where there is one."""
+    if native.encodes():
+        return Tiled(W, bias)
+    packed = reorder(W)
+    return lambda tokens: product(tokens, packed, bias)
 
 
 def gru_layer(

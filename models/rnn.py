@@ -49,6 +49,9 @@ class RNNEncoder(RecurrentEncoder):
     ) -> Tensor:
         return self.rnn.read(embeddings, attention_mask)  # (B, T, E) -> (B, T, D)
 
+    def native(self, embeddings: Tensor, rows: Tensor) -> Tensor:
+        return self.rnn.native(embeddings, rows)
+
     def flops(self, length: int) -> int:
         D = self.config.hidden_size
         inputs = self.config.input_size + (self.config.num_layers - 1) * D

@@ -23,9 +23,9 @@ from models.line import starts
 from models.packed import Linear, spent
 from models.rotation import angles, waves
 from models.shared_weights import Hold, own
+from models.tiled import SIDE, lay_out
 
 ALIGNED = 64  # bytes of a row of a matrix tile
-SIDE = native.INPUTS  # a layer's inputs and outputs come in multiples of it
 WIDEST = 256  # features of a head, as far as it is tested
 
 
@@ -227,13 +227,3 @@ class Stack:
         held = self._hold(tensor)
         self._held.append(held)
         return held.data_ptr()
-
-
-def lay_out(weight: Tensor) -> Tensor:
-    """Tiles of 16 pairs of inputs by 16 outputs, two of them side by side.
-
-    (out, in) -> (out / 32, in / 32, 2, 16, 16, 2).
-    """
-    outputs, inputs = weight.shape
-    sides = weight.view(outputs // SIDE, 2, native.LANES, inputs // SIDE, native.LANES, 2)
-    return sides.permute(0, 3, 1, 4, 2, 5).contiguous()

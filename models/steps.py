@@ -75,11 +75,11 @@ def lay_out(cell: Cell, U: Tensor, bias: Tensor | None = None) -> Weights:
 
 
 def run_layer(driven: Tensor, rows: Tensor, weights: Weights, *, backward: bool = False) -> Tensor:
-    """The state after each token, (N, gates · D) -> (N, D), from zeros on.
+    """The state after each token, (N, gates · D or more) -> (N, D), from zeros on.
 
     Args:
-        driven: W x + b of each token, all that isn't multiplied by a state, in bfloat16; tokens as
-            ``torch.nn.utils.rnn.PackedSequence`` has them.
+        driven: W x + b of each token, all that isn't multiplied by a state, in bfloat16, and what
+            may follow it; tokens as ``torch.nn.utils.rnn.PackedSequence`` has them.
         rows: (T,) int32, how many texts have a token at each step.
         weights: of the layer; ``can_run`` its width.
         backward: from each text's last token to its first.
@@ -96,6 +96,7 @@ def run_layer(driven: Tensor, rows: Tensor, weights: Weights, *, backward: bool 
         states=states.data_ptr(),
         length=len(rows),
         width=weights.width,
+        stride=driven.shape[1],
         cell=weights.cell,
         way=native.way(),
         backward=backward,

@@ -114,14 +114,6 @@ int64_t lockstep_scratch_bytes(const struct encoder *encoder, const struct batch
     return most;
 }
 
-/* Whether the table has a row for each id. */
-static int all_known(const struct batch *batch) {
-    int known = 1;
-    for (int token = 0; batch->ids && token < batch->tokens; token++)
-        known &= (uint32_t)batch->ids[token] < (uint32_t)batch->vocabulary;
-    return known;
-}
-
 /* Threads are torch's own, and as many. Returns whether it could: nothing is done for ids that the
  * table has no row for. */
 int lockstep_encode(const struct encoder *encoder, const struct batch *batch) {

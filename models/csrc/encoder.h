@@ -63,6 +63,9 @@ static inline ptrdiff_t inputs_of(const struct encoder *encoder) {
     return encoder->project.outputs ? encoder->project.inputs : encoder->width;
 }
 
+/* Whether the table has a row for each id. */
+int all_known(const struct batch *batch);
+
 /* Embeddings of tokens `first` to `end` and what their positions add: (end - first, inputs). */
 void embed(const struct encoder *encoder, const struct batch *batch, bfloat16 *embedded, int first,
            int end);
@@ -72,9 +75,10 @@ static inline int pooled_of(const struct head *head, int width) {
     return head->pooling == MEAN_MAX ? 2 * width : width;
 }
 
-/* Pools features `from` to `to` of a text's states, (length, width): up to a SLICE. */
-void pool(const struct head *head, const bfloat16 *states, float *pooled, int length, int width,
-          int from, int to);
+/* Pools features `from` to `to` of a text's states, from its first on: (length, width), or by so many
+ * rows each from the next. */
+void pool(const struct head *head, const bfloat16 *states, float *pooled, int length,
+          const int32_t *rows, int width, int from, int to);
 
 /* Logits of what was pooled of a text. */
 void judge(const struct head *head, const float *pooled, float *logits, int width);

@@ -175,7 +175,7 @@ static void after(struct worker *worker) {
         const int from = item % slices * SLICE, to = from + SLICE < width ? from + SLICE : width;
         pool(head, worker->memory.states + (ptrdiff_t)start * width,
              worker->memory.pooled + (ptrdiff_t)text * numbers, batch->starts[text + 1] - start,
-             width, from, to);
+             NULL, width, from, to);
     }
     spend(worker, COPIES);
     wait_for_others(worker);

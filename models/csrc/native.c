@@ -4,8 +4,12 @@
 
 /* What native.py must have been written for. */
 int lockstep_abi(void) {
-    return VERSION << 24 ^ (int)sizeof(struct layer) << 18 ^ (int)sizeof(struct block) << 12 ^
-           (int)sizeof(struct encoder) << 6 ^ (int)sizeof(struct batch);
+    const unsigned sizes[] = {sizeof(struct batch), sizeof(struct encoder), sizeof(struct block),
+                              sizeof(struct layer), sizeof(struct ragged)};
+    unsigned abi = VERSION;
+    for (int i = 0; i < 5; i++)
+        abi = (abi * 31 + sizes[i]) & 0x7fffffff;
+    return (int)abi;
 }
 
 #ifdef LOCKSTEP_X86

@@ -20,14 +20,14 @@ typedef uint16_t bfloat16;
 
 /* Of a recurrence: steps.c. */
 struct layer {
-    const bfloat16 *driven;  /* (N, gates * width): W x + b of every token */
+    const bfloat16 *driven;  /* (N, stride), of gates * width: W x + b of every token */
     const bfloat16 *weights; /* U, laid out */
     const float *bias;       /* (width), GRU: what is added to U_n h before r; else NULL */
     const int32_t *rows;     /* (length): how many texts have a token at each step */
     float *memory;           /* (rows[0], width): LSTM's c, GRU's h; unused by RNN */
     bfloat16 *states;        /* (N + SPARE, width): h after each token; zeros before */
     int32_t length, width;   /* steps; units, a multiple of LANES */
-    int32_t cell, way, backward, threads;
+    int32_t stride, cell, way, backward, threads;
 };
 
 /* A linear layer's: encoder.c, like all that follows. */
@@ -88,6 +88,17 @@ struct batch {
     int32_t texts, tokens;      /* N */
     int32_t longest;            /* tokens of the longest */
     int32_t turned, format, vocabulary, threads;
+};
+
+/* A recurrence's ends: ends.c. Tokens lie as its layers read them, longest text first. */
+struct ragged {
+    const struct batch *batch; /* of which ids, table, head, logits and starts are read */
+    const int32_t *order;      /* (texts): which of the batch's, from the longest */
+    const int32_t *rows;       /* (longest), as a layer's */
+    bfloat16 *embedded;        /* (N, inputs) */
+    const bfloat16 *states;    /* (N, width) */
+    float *pooled;             /* (texts, pooled_of the head) */
+    int32_t inputs, width;
 };
 
 #if defined(__x86_64__) && defined(__linux__)

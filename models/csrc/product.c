@@ -13,7 +13,8 @@
 
 enum {
     WIDTH = 2 * LANES, /* of a block */
-    MOST = 4, /* rows finished at once */
+    MOST = 4,  /* rows finished at once */
+    WORTH = 4, /* blocks of rows for which a thread is worth its while */
     NEAR = 96, /* rows by which dot products go through all weights */
 };
 
@@ -199,6 +200,47 @@ TARGET void multiply(const struct product *product, enum after after, int first,
         multiply_as(product, SUM, first, end, from, to);
     else
         multiply_as(product, PLAIN, first, end, from, to);
+}
+
+/* A thread's part: of many rows some, of few rows some outputs. */
+TARGET static void part(const struct product *product, int rows, int thread, int threads) {
+    const int blocks = (rows + HEIGHT - 1) / HEIGHT, columns = product->weights->outputs / WIDTH;
+    int first = 0, end = rows, from = 0, to = columns;
+    if (blocks >= WORTH * threads) {
+        first = blocks * thread / threads * HEIGHT;
+        end = blocks * (thread + 1) / threads * HEIGHT;
+        end = end < rows ? end : rows;
+    } else {
+        from = columns * thread / threads;
+        to = columns * (thread + 1) / threads;
+    }
+    if (product->way == TILES)
+        configure_tiles(ROWS, ROWS);
+    if (from < to)
+        multiply(product, PLAIN, first, end, from * WIDTH, to * WIDTH);
+    if (product->way == TILES)
+        _tile_release();
+}
+
+/* W x + b of rows. Threads are torch's own, and as many. */
+void lockstep_product(const struct weights *weights, const bfloat16 *inputs, bfloat16 *outputs,
+                      int32_t rows, int32_t way, int32_t threads) {
+    const struct product product = {weights, inputs, NULL, outputs, way};
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        int thread = 0, team = 1;
+#ifdef _OPENMP
+        thread = omp_get_thread_num(), team = omp_get_num_threads();
+#endif
+        part(&product, rows, thread, team);
+    }
+}
+
+#else
+
+void lockstep_product(const struct weights *weights, const bfloat16 *inputs, bfloat16 *outputs,
+                      int32_t rows, int32_t way, int32_t threads) {
+    (void)weights, (void)inputs, (void)outputs, (void)rows, (void)way, (void)threads;
 }
 
 #endif

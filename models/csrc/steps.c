@@ -132,9 +132,10 @@ INLINE void tiles_of_many(sums z, const bfloat16 *states, ptrdiff_t width, int d
     }
 }
 
-/* `some` texts from `first` on, by dot products of pairs. */
+/* `some` texts from `first` on, by dot products of pairs; meanwhile, what comes after these weights
+ * may be fetched: all of them are more than a core's cache holds. */
 INLINE void dots(sums z, const bfloat16 *states, ptrdiff_t width, int depth,
-                 const bfloat16 *weights, int columns, int first, int some) {
+                 const bfloat16 *weights, int columns, int first, int some, int fetch) {
     __m512 sum[COLUMNS][AT_ONCE];
     for (int column = 0; column < columns; column++)
         for (int text = 0; text < some; text++)
@@ -143,6 +144,8 @@ INLINE void dots(sums z, const bfloat16 *states, ptrdiff_t width, int depth,
         const bfloat16 *tiles = weights + pair / 16 * columns * TILE + pair % 16 * 2 * LANES;
         for (int column = 0; column < columns; column++) {
             __m512bh units = (__m512bh)_mm512_load_si512(tiles + column * TILE);
+            if (fetch)
+                _mm_prefetch((const char *)(tiles + (depth * columns + column) * TILE), _MM_HINT_T1);
             for (int text = 0; text < some; text++) {
                 int32_t two;
                 memcpy(&two, states + (first + text) * width + 2 * pair, sizeof two);
@@ -164,12 +167,16 @@ INLINE void multiply(sums z, const bfloat16 *states, ptrdiff_t width, int depth,
         tiles_of_few(z, states, width, depth, weights, columns);
     } else {
         int first = 0;
+        if (texts >= AT_ONCE) {
+            dots(z, states, width, depth, weights, columns, first, AT_ONCE, 1);
+            first += AT_ONCE;
+        }
         for (; texts - first >= AT_ONCE; first += AT_ONCE)
-            dots(z, states, width, depth, weights, columns, first, AT_ONCE);
+            dots(z, states, width, depth, weights, columns, first, AT_ONCE, 0);
         if (texts - first >= 2)
-            dots(z, states, width, depth, weights, columns, first, 2), first += 2;
+            dots(z, states, width, depth, weights, columns, first, 2, 0), first += 2;
         if (texts - first >= 1)
-            dots(z, states, width, depth, weights, columns, first, 1);
+            dots(z, states, width, depth, weights, columns, first, 1, 0);
     }
 }
 
@@ -226,8 +233,7 @@ struct place {
 };
 
 INLINE void step(const struct layer *layer, int cell, int way, struct place at) {
-    const ptrdiff_t width = layer->width;
-    const int gates = cell == LSTM ? 4 : cell == GRU ? 3 : 1;
+    const ptrdiff_t width = layer->width, stride = layer->stride;
     const int columns = cell == GRU ? 3 : 4; /* the RNN's are four times as many units */
     const int units = cell == RNN ? COLUMNS * LANES : LANES;
     const int depth = (layer->width + INPUTS - 1) / INPUTS;
@@ -240,7 +246,7 @@ INLINE void step(const struct layer *layer, int cell, int way, struct place at) 
             if (old > 0)
                 multiply(z, at.before + first * width, width, depth, weights, columns, old, way);
             for (int text = 0; text < some; text++) {
-                const bfloat16 *driven = at.driven + (first + text) * gates * width + unit;
+                const bfloat16 *driven = at.driven + (first + text) * stride + unit;
                 float *memory = at.memory + (first + text) * width + unit;
                 bfloat16 *state = at.after + (first + text) * width + unit;
                 if (cell == LSTM)
@@ -257,7 +263,6 @@ INLINE void step(const struct layer *layer, int cell, int way, struct place at) 
 /* All steps of the texts from `first` on, before `end`. */
 INLINE void steps(const struct layer *layer, int cell, int way, int first, int end) {
     const ptrdiff_t width = layer->width;
-    const int gates = cell == LSTM ? 4 : cell == GRU ? 3 : 1;
     const int last = layer->length - 1;
     struct place at = {.memory = layer->memory + first * width};
     ptrdiff_t tokens = first; /* before the step's own */
@@ -270,7 +275,7 @@ INLINE void steps(const struct layer *layer, int cell, int way, int first, int e
         const int t = layer->backward ? last - done : done;
         const int texts = (layer->rows[t] < end ? layer->rows[t] : end) - first;
         if (texts > 0) {
-            at.driven = layer->driven + tokens * gates * width;
+            at.driven = layer->driven + tokens * layer->stride;
             at.after = layer->states + tokens * width;
             at.begun = at.texts < texts ? at.texts : texts; /* backward, the others start here */
             at.texts = texts;

@@ -1,4 +1,4 @@
-"""Runs an encoder's native call where what it reads and writes ends at a page nobody may touch.
+"""Runs native calls where what it reads and writes ends at a page nobody may touch.
 
 Tables of rotations, weights, ids, starts and logits aside. The argument is the way it multiplies.
 """
@@ -16,9 +16,13 @@ from torch import Tensor, nn
 
 from models import native
 from models.attending import AttendingEncoder
+from models.bilstm import BiLSTMConfig, BiLSTMEncoder
+from models.gru import GRUConfig, GRUEncoder
 from models.line import Line
+from models.lstm import LSTMConfig, LSTMEncoder
 from models.minilm import MiniLMConfig, MiniLMEncoder
 from models.pooling import Pooling, pooled_size
+from models.ragged_layers import RaggedLayers
 from models.reader import POOLINGS, Reader
 from models.stack import Stack
 from models.transformer import TransformerConfig, TransformerEncoder
@@ -34,7 +38,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 ALIGNED = 64  # what a native call wants of its memory
 
 
-def guarded(*shape: int, dtype: torch.dtype) -> Tensor:
+def guarded(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Memory at the end of a page, before one that may be neither read nor written."""
     size = max(math.prod(shape) * dtype.itemsize, 1)
     pages = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -90,6 +94,39 @@ def main() -> None:
                     read = [ours(line) for ours in readers]
                 assert states.isfinite().all()
                 assert torch.tensor(read).isfinite().all()
+    with patch.object(native, "way", lambda: way):
+        read_by_recurrences()
+
+
+def read_by_recurrences() -> None:
+    """Widths of which no tile is full."""
+    table = guarded(9, 48, dtype=torch.float16)
+    torch.nn.init.normal_(table)
+    encoders = (
+        LSTMEncoder(LSTMConfig(input_size=48, hidden_size=80)),
+        BiLSTMEncoder(BiLSTMConfig(input_size=48, hidden_size=48)),
+        GRUEncoder(GRUConfig(input_size=48, hidden_size=16)),
+    )
+    for encoder in encoders:
+        encoder.bfloat16().pack()
+        layers = RaggedLayers(encoder.native, 48, encoder.output_size)
+        for how in POOLINGS:
+            size = pooled_size(how, encoder.output_size)
+            ours = Reader(layers, table, how, nn.Linear(size, 3), None)
+            for lengths in TEXTS[:8]:
+                line = Line.of([[8] * length for length in lengths])
+                for threads in (1, 2):
+                    torch.set_num_threads(threads)
+                    with (
+                        patch.object(torch, "empty", guarded),
+                        patch.object(Tensor, "new_empty", fresh_like),
+                    ):
+                        read = ours(line)
+                    assert torch.tensor(read).isfinite().all()
+
+
+def fresh_like(tensor: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+    return guarded(*shape, dtype=dtype or tensor.dtype)
 
 
 if __name__ == "__main__":

@@ -433,12 +433,3 @@ def test_other_formats_and_processors_stay_with_torch(
     halved = make(kind)
     halved.pack()
     assert not halved.is_native
-
-
-def test_tiles_hold_pairs_of_inputs_by_outputs() -> None:
-    weight = torch.arange(64 * 96).view(64, 96)
-    tiles = stack.lay_out(weight)
-    assert tiles.is_contiguous()
-    for output, input_ in ((0, 0), (1, 0), (17, 5), (40, 95), (63, 33)):
-        place = tiles[output // 32, input_ // 32, output % 32 // 16]
-        assert place[input_ % 32 // 2, output % 16, input_ % 2] == weight[output, input_]

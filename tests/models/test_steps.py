@@ -107,7 +107,7 @@ def test_backward_starts_at_each_texts_last_token(
     module = rounded(kind(E, D, batch_first=True))
     embeddings, mask = texts(lengths)
     ragged = Ragged.of(embeddings, mask)
-    tokens = packed_of(module).native(ragged, backward=True)
+    tokens = packed_of(module).native(ragged.tokens, ragged.rows, backward=True)
     states = ragged.with_tokens(tokens).padded().float()
     for row, length in enumerate(lengths):
         inputs = embeddings[row, :length].double().numpy()
@@ -121,11 +121,11 @@ def test_backward_starts_at_each_texts_last_token(
 def test_threads_change_no_bit(kind: Any, cell: Any, backward: bool, way: Way) -> None:
     packed = packed_of(rounded(kind(E, 400, batch_first=True)))
     ragged = Ragged.of(*texts(tuple(40 + index % 50 for index in range(70))))
-    alone = packed.native(ragged, backward=backward)
+    alone = packed.native(ragged.tokens, ragged.rows, backward=backward)
     for count in (2, 3, 4):  # 70 texts are worth nine
         torch.set_num_threads(count)
         for _ in range(3):  # so that they overlap
-            assert torch.equal(packed.native(ragged, backward=backward), alone)
+            assert torch.equal(packed.native(ragged.tokens, ragged.rows, backward=backward), alone)
 
 
 @torch.inference_mode()
