@@ -35,6 +35,7 @@ NATIVE = {
     "lockstep_layer": "native rnn",
     "lockstep_product": "native matmul",
     "lockstep_embed": "native embedding",
+    "lockstep_judge": "native slice",
 }
 WITHIN = ("matrix products", "attention", "norms", "copies", "waiting for threads")
 REST = "the rest"  # other operations; on a CPU also Python, and starting each of them

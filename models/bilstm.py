@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from models.base import ClassifierConfig, Schedule
 from models.ragged import Ragged
-from models.recurrence import LSTM, RecurrentEncoder
+from models.recurrence import LSTM
+from models.recurrent import RecurrentEncoder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

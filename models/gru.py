@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from models.base import ClassifierConfig, Schedule
-from models.recurrence import GRU, RecurrentEncoder
+from models.recurrence import GRU
+from models.recurrent import RecurrentEncoder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from models.base import ClassifierConfig, Schedule
-from models.recurrence import LSTM, RecurrentEncoder
+from models.recurrence import LSTM
+from models.recurrent import RecurrentEncoder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

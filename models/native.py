@@ -1,6 +1,7 @@
 """The library in C: what torch has no fast call for on a CPU, where this one multiplies bfloat16.
 
-``steps.py`` says what it is for in a recurrence, ``stack.py`` in a Transformer.
+``steps.py``, ``tiled.py`` and ``ragged_layers.py`` say what it is for in a recurrence, ``stack.py``
+in a Transformer.
 It is built when Lockstep is installed, if there is a C compiler; without it, as on other
 processors, torch's calls are used.
 """
@@ -164,5 +165,5 @@ def way() -> Way:
 
 
 def encodes() -> bool:
-    """Whether a Transformer's encoder can be run so too, which looks up bytes (AVX512-VBMI)."""
+    """Whether it has all calls here, and not a recurrence's steps alone (AVX512-VBMI)."""
     return way() is not Way.NONE and bool(loaded().lockstep_encodes())

@@ -44,7 +44,8 @@ class RaggedLayers:
         order, rows = by_length(starts)
         texts, tokens = len(starts) - 1, starts[-1]
         embedded = torch.empty(tokens, self.input_size, dtype=torch.bfloat16)
-        pooled = torch.empty(texts, 2 * self.width)  # as much as any pooling makes
+        most = 2 * self.width  # that any pooling makes of a text
+        pooled = torch.empty(texts, most, dtype=torch.float32)
         batch.starts, batch.texts, batch.tokens = native.address(starts), texts, tokens
         batch.threads = torch.get_num_threads()
         ragged = native.Ragged(

@@ -16,20 +16,15 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from models import native
-from models.base import Encoder
-from models.embedding import FrozenEmbedding
 from models.packed import Packable, product, reorder, spent, sum_with_product
-from models.pooling import Pooling
 from models.ragged import Ragged
-from models.ragged_layers import RaggedLayers, can_embed
-from models.reader import FORMATS, Reader
 from models.rows import fill
 from models.steps import Cell, Weights, can_run, lay_out, run_layer
 from models.tiled import Tiled
@@ -38,10 +33,10 @@ BFLOAT16_CUDNN = 91300  # the first cuDNN whose recurrences take bfloat16
 LSTM_MODE = 2  # torch's number of it; oneDNN's recurrences of other modes torch can't call
 SMALLEST_HALF = 2.0**-24  # a float16 holds no number nearer to 0
 
-Driver = Callable[[Tensor], Tensor]  # (N, E) -> (N, gates · D), W x + b
+Driver = Callable[[Tensor], Tensor]  # (N, E) -> (N, gates · D or a little more), W x + b
 
 
-class _Recurrence(nn.RNNBase, Packable):
+class Recurrence(nn.RNNBase, Packable):
     """In one chunk on a GPU; one direction, its layers one after another."""
 
     cell: ClassVar[Cell]
@@ -123,7 +118,7 @@ class _Recurrence(nn.RNNBase, Packable):
             setattr(self, name, spent(weight))
 
 
-class RNN(_Recurrence, nn.RNN):
+class RNN(Recurrence, nn.RNN):
     """``nn.RNN``. Packed, all steps' W x in one product, and a step is a call or two."""
 
     cell = Cell.RNN
@@ -147,7 +142,7 @@ class RNN(_Recurrence, nn.RNN):
         return torch.stack(states)
 
 
-class GRU(_Recurrence, nn.GRU):
+class GRU(Recurrence, nn.GRU):
     """``nn.GRU``. Packed, there are two ways.
 
     In float32, and for one row in bfloat16: a loop of torch's own over weights in float16, with
@@ -196,7 +191,7 @@ class GRU(_Recurrence, nn.GRU):
         return states
 
 
-class LSTM(_Recurrence, nn.LSTM):
+class LSTM(Recurrence, nn.LSTM):
     """``nn.LSTM``. Packed, the same oneDNN call with weights that needn't be laid out anew."""
 
     cell = Cell.LSTM
@@ -216,36 +211,6 @@ class LSTM(_Recurrence, nn.LSTM):
             True, False, False, False,
         )[0]  # fmt: skip
         return hidden_states
-
-
-class RecurrentEncoder(Encoder):
-    """An encoder whose states are handed from word to word."""
-
-    stride: ClassVar[int] = 1
-
-    @abstractmethod
-    def native(self, embeddings: Tensor, rows: Tensor) -> Tensor:
-        """As ``_Recurrence.native``, of all of them, where they have native calls."""
-
-    def reader(
-        self, embedding: FrozenEmbedding, pooling: Pooling, head: nn.Linear, window: int | None
-    ) -> Reader | None:
-        table = embedding.weight
-        if self.pads or table.dtype not in FORMATS or not can_embed(table.shape[1]):
-            return None
-        layers = RaggedLayers(self.native, table.shape[1], self.output_size)
-        return Reader(layers, table, pooling, head, window)
-
-    @property
-    def pads(self) -> bool:
-        recurrences = [one for one in self.modules() if isinstance(one, _Recurrence)]
-        return not all(one.is_native for one in recurrences)
-
-    def computed_tokens(self, lengths: Sequence[int], T: int) -> int:
-        return T * len(lengths) if self.pads else sum(lengths)
-
-    def reach(self) -> tuple[int | None, ...]:
-        return (0,)  # its own word; every step before has handed on what it knew
 
 
 def native_layer(

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from models.base import ClassifierConfig, Schedule
-from models.recurrence import RNN, RecurrentEncoder
+from models.recurrence import RNN
+from models.recurrent import RecurrentEncoder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,9 +23,8 @@ from models.line import starts
 from models.packed import Linear, spent
 from models.rotation import angles, waves
 from models.shared_weights import Hold, own
-from models.tiled import SIDE, lay_out
+from models.tiled import ALIGNED, SIDE, lay_out
 
-ALIGNED = 64  # bytes of a row of a matrix tile
 WIDEST = 256  # features of a head, as far as it is tested
 
 
@@ -153,16 +152,7 @@ class Stack:
         return states
 
     def run(self, batch: native.Batch, starts: array[int], longest: int) -> bool:
-        """A batch that says what to read, and what to make of it.
-
-        Args:
-            batch: all but what is told here.
-            starts: where each of its texts begins, and where the last ends.
-            longest: tokens of the longest text.
-
-        Returns:
-            Whether the table has all of its ids. Nothing was done otherwise.
-        """
+        """See ``Layers.run``; a batch may have embeddings, and want states, too."""
         rotation = self._turned(longest)
         if rotation is not None:
             batch.rotation, batch.turned = rotation.data_ptr(), rotation.shape[1]
@@ -226,4 +216,5 @@ class Stack:
     def _pointer(self, tensor: Tensor) -> int:
         held = self._hold(tensor)
         self._held.append(held)
+        assert held.data_ptr() % ALIGNED == 0, "as torch's memory is, and a page"
         return held.data_ptr()

@@ -2,7 +2,7 @@
 
 oneDNN multiplies many rows by packed weights about as fast as a core can, unless the cache has lost
 the weights since the last call, as in a worker that others interrupt. This call fetches what comes
-next (``csrc/dots.c``), and writes no code for new shapes.
+next where it multiplies by dot products (``csrc/dots.c``), and writes no code for new shapes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from models import native
 
 SIDE = native.INPUTS  # inputs and outputs come in multiples of it
+ALIGNED = 64  # bytes of a row of a tile
 
 
 class Tiled:
@@ -31,6 +32,7 @@ class Tiled:
         self._missing = -inputs % SIDE
         self._tiles = lay_out(F.pad(weight, (0, self._missing, 0, -outputs % SIDE)))
         self._bias = F.pad(bias.float(), (0, -outputs % SIDE))
+        assert self._tiles.data_ptr() % ALIGNED == 0, "as torch's memory is"
         self._weights = native.Weights(
             tiles=self._tiles.data_ptr(),
             bias=self._bias.data_ptr(),
@@ -40,7 +42,7 @@ class Tiled:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """(N, in) -> (N, out), and then zeros up to a multiple of ``SIDE``; both bfloat16."""
-        rows = F.pad(rows, (0, self._missing)).contiguous()
+        rows = F.pad(rows, (0, self._missing)) if self._missing else rows.contiguous()
         outputs = rows.new_empty(len(rows), self._weights.outputs)
         assert rows.dtype == torch.bfloat16, "as W is"
         assert rows.shape[1] == self._weights.inputs, "likewise"

@@ -3,7 +3,8 @@
     .venv/bin/python scripts/performance_figures.py [--check]
 
 As scripts/why_figures.py does for docs/why.md. The tables are made of what ``lockstep bench serve``
-wrote into docs/performance/serve, and ``lockstep bench gap`` into docs/gap/cpu and docs/gap/gpu.
+wrote into docs/performance/serve (-amx, -gpu), and ``lockstep bench gap`` into docs/gap/cpu and
+docs/gap/gpu.
 """
 
 from __future__ import annotations
@@ -57,11 +58,11 @@ def commands(*measured: dict[str, Any]) -> str:
     return "\n".join(["```sh", *(one["command"] for one in measured), "```"])
 
 
-def claims() -> Rows:
+def claims(folder: str = "serve") -> Rows:
     """What was aimed at, and what was measured."""
     return [["", "aim", "measured", "met"]] + [
         [one["what"], one["aim"], figure(one["measured"]), "yes" if one["met"] else "no"]
-        for one in serve()["claims"]
+        for one in serve(folder)["claims"]
     ]
 
 
@@ -187,6 +188,7 @@ TABLES: Tables = {
     "serve_gpu_command": lambda: commands(serve("serve-gpu")),
     "gap_commands": lambda: commands(gap("cpu"), gap("gpu")),
     "claims": claims,
+    "claims_amx": lambda: claims("serve-amx"),
     "with_its_forward": beside,
     "growth": growth,
     "serve_gpu": serve_gpu,

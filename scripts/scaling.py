@@ -74,6 +74,9 @@ def _served(docs: Path) -> Iterator[Capacity]:
             machine = f"machine of {hardware['cores']} cores"
             if "cuda" in hardware:
                 machine += f", {hardware['device']}"
+            else:
+                processor = hardware["processor"].replace("(R)", "")
+                machine += f", {processor.removesuffix(' Processor')}"
             yield Capacity(
                 f"{what}, {workload['name']} texts, whole service",
                 machine,

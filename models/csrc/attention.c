@@ -1,11 +1,10 @@
 /* Attention of every text of a batch over itself: bfloat16 in and out, with scores in float32.
  *
  * Each head of each text is computed by itself: its keys and values are laid out as tiles, for either
- * way to multiply by them (attention.h), then 32
- * queries at a time are scored against all keys, and their softmax weighs all values. What was
- * rotated for its position (transformer.py) is rotated on the way into the tiles. Most of the time
- * goes into the softmax, a power for each pair of tokens: so powers are made of integers, two to a
- * lane.
+ * way to multiply by them (attention.h), then 32 queries at a time are scored against all keys, and
+ * their softmax weighs all values. What was rotated for its position (transformer.py) is rotated on
+ * the way into the tiles. By tiles most of the time goes into the softmax, a power for each pair of
+ * tokens: so powers are made of integers, two to a lane.
  */
 
 #include "attention.h"

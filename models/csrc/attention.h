@@ -1,5 +1,5 @@
-/* The two products of attention: of queries and keys, and of weights and values. For 32 queries,
- * or fewer: tiles have 16 to 32 rows, two blocks at most, dot products as many as there are.
+/* The two products of attention: of queries and keys, and of weights and values. For up to 32
+ * queries: by tiles in one or two blocks of 16, by dot products just those there are.
  */
 
 #ifndef LOCKSTEP_ATTENTION_H
@@ -58,6 +58,7 @@ INLINE void score_by_dots(float *scores, const bfloat16 *rows, const bfloat16 *k
         .next = INPUTS,
         .beside = depth * TILE,
         .below = TILE,
+        .ahead = 2 * depth * TILE,
         .sums_row = LANES,
         .sums_beside = NEXT,
         .depth = depth,
@@ -117,6 +118,7 @@ INLINE void blend_by_dots(float *sums, const float *weights, const bfloat16 *val
         .next = 4 * NEXT,
         .beside = TILE,
         .below = size / LANES * TILE,
+        .ahead = 2 * TILE,
         .sums_row = INPUTS,
         .sums_beside = LANES,
         .depth = (length + INPUTS - 1) / INPUTS,

@@ -133,7 +133,8 @@ int lockstep_embed(const struct ragged *ragged) {
     const struct batch *batch = ragged->batch;
     if (!all_known(batch))
         return 0;
-#pragma omp parallel for num_threads(batch->threads) if (batch->threads > 1)
+#pragma omp parallel for schedule(static, 1) num_threads(batch->threads)                           \
+    if (batch->threads > 1 && batch->texts > 1)
     for (int rank = 0; rank < batch->texts; rank++)
         embed_text(ragged, rank);
     return 1;
@@ -142,7 +143,8 @@ int lockstep_embed(const struct ragged *ragged) {
 /* Logits of all texts. */
 void lockstep_judge(const struct ragged *ragged) {
     const struct batch *batch = ragged->batch;
-#pragma omp parallel for num_threads(batch->threads) if (batch->threads > 1)
+#pragma omp parallel for schedule(static, 1) num_threads(batch->threads)                           \
+    if (batch->threads > 1 && batch->texts > 1)
     for (int rank = 0; rank < batch->texts; rank++)
         judge_text(ragged, rank);
 }

@@ -38,7 +38,8 @@ int lockstep_way(void) {
     return VECTORS;
 }
 
-/* Whether an encoder can be run as well: its weights of attention are looked up by bytes. */
+/* Whether all but a recurrence's steps can be run as well: attention looks up its weights by bytes, and
+ * what is compiled with it may. */
 int lockstep_encodes(void) { return lockstep_way() != NONE && __builtin_cpu_supports("avx512vbmi"); }
 
 #else

@@ -32,7 +32,8 @@ struct layer {
 
 /* A linear layer's: encoder.c, like all that follows. */
 struct weights {
-    const bfloat16 *tiles; /* (outputs / 32, inputs / 32, 2) of 16 pairs of inputs by 16 outputs */
+    const bfloat16 *tiles; /* (outputs / 32, inputs / 32, 2) of 16 pairs of inputs by 16 outputs, each
+                            * aligned to 64 bytes */
     const float *bias;     /* (outputs) */
     int32_t inputs, outputs;
 };

@@ -1,10 +1,10 @@
 /* Products of rows with the weights of a linear layer, and what follows each: bfloat16 in and out,
  * with sums in float32. encoder.c says why.
  *
- * A block of 32 rows by 32 outputs at a time, of four tiles: each tile that is read is multiplied
+ * By tiles a block of 32 rows by 32 outputs at a time, of four: each tile that is read is multiplied
  * twice. Tiles have registers and a unit of their own, so a block's sums are finished (bias, gelu,
  * what is added, rounding) by vectors while the next is being multiplied, a few rows between two
- * steps of it.
+ * steps of it. By dot products: `strips`.
  */
 
 #include "encoder.h"
@@ -204,11 +204,11 @@ TARGET void multiply(const struct product *product, enum after after, int first,
 
 /* A thread's part: of many rows some, of few rows some outputs. */
 TARGET static void part(const struct product *product, int rows, int thread, int threads) {
-    const int blocks = (rows + HEIGHT - 1) / HEIGHT, columns = product->weights->outputs / WIDTH;
+    const int heights = (rows + HEIGHT - 1) / HEIGHT, columns = product->weights->outputs / WIDTH;
     int first = 0, end = rows, from = 0, to = columns;
-    if (blocks >= WORTH * threads) {
-        first = blocks * thread / threads * HEIGHT;
-        end = blocks * (thread + 1) / threads * HEIGHT;
+    if (heights >= WORTH * threads) {
+        first = heights * thread / threads * HEIGHT;
+        end = heights * (thread + 1) / threads * HEIGHT;
         end = end < rows ? end : rows;
     } else {
         from = columns * thread / threads;

@@ -5,8 +5,8 @@
  * first, then the second of those that have one, and so on. So a step reads and writes rows that
  * lie side by side, and nothing is computed for a text that has ended.
  *
- * The last tile of a row of states may reach into the next row, against weights of zero: so a state
- * that isn't a number makes that of the text before it none either.
+ * The last tile of a row of states may reach into the next row, against weights of zero: so by tiles a
+ * state that isn't a number makes that of the text before it none either.
  *
  * A step's product with the weights is the larger half of it. Weights come in tiles of 32 inputs by
  * 16 units, those that a unit's state is made of side by side (lay_out in steps.py), so they are
@@ -140,7 +140,7 @@ INLINE void dots(sums z, const bfloat16 *states, ptrdiff_t width, int depth,
     for (int column = 0; column < columns; column++)
         for (int text = 0; text < some; text++)
             sum[column][text] = _mm512_setzero_ps();
-    for (int pair = 0; pair < depth * INPUTS / 2; pair++) {
+    for (int pair = 0; pair < width / 2; pair++) {
         const bfloat16 *tiles = weights + pair / 16 * columns * TILE + pair % 16 * 2 * LANES;
         for (int column = 0; column < columns; column++) {
             __m512bh units = (__m512bh)_mm512_load_si512(tiles + column * TILE);

@@ -38,7 +38,11 @@ from tests.small import write_model
         ("aten::quantized_gru", "recurrence"),
         ("aten::convolution", "convolution"),
         ("aten::native_layer_norm", "norms"),
-        *zip(NATIVE.values(), (REST, "recurrence", "matrix products", "copies"), strict=True),
+        *zip(
+            NATIVE.values(),
+            (REST, "recurrence", "matrix products", "copies", "copies"),
+            strict=True,
+        ),
         ("aten::copy_", "copies"),
         ("aten::add", "element by element"),
         (LABEL, REST),

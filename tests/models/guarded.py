@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models import native
 from models.attending import AttendingEncoder
@@ -24,6 +25,7 @@ from models.minilm import MiniLMConfig, MiniLMEncoder
 from models.pooling import Pooling, pooled_size
 from models.ragged_layers import RaggedLayers
 from models.reader import POOLINGS, Reader
+from models.rnn import RNNConfig, RNNEncoder
 from models.stack import Stack
 from models.transformer import TransformerConfig, TransformerEncoder
 
@@ -106,6 +108,7 @@ def read_by_recurrences() -> None:
         LSTMEncoder(LSTMConfig(input_size=48, hidden_size=80)),
         BiLSTMEncoder(BiLSTMConfig(input_size=48, hidden_size=48)),
         GRUEncoder(GRUConfig(input_size=48, hidden_size=16)),
+        RNNEncoder(RNNConfig(input_size=48, hidden_size=48)),
     )
     for encoder in encoders:
         encoder.bfloat16().pack()
@@ -113,16 +116,29 @@ def read_by_recurrences() -> None:
         for how in POOLINGS:
             size = pooled_size(how, encoder.output_size)
             ours = Reader(layers, table, how, nn.Linear(size, 3), None)
-            for lengths in TEXTS[:8]:
+            for lengths in (*TEXTS[:9], (3,) * 40, (1,) * 700):
                 line = Line.of([[8] * length for length in lengths])
                 for threads in (1, 2):
                     torch.set_num_threads(threads)
                     with (
                         patch.object(torch, "empty", guarded),
                         patch.object(Tensor, "new_empty", fresh_like),
+                        patch.object(Tensor, "new_zeros", zeros_like),
+                        patch.object(F, "pad", padded),
                     ):
                         read = ours(line)
                     assert torch.tensor(read).isfinite().all()
+
+
+def padded(rows: Tensor, by: tuple[int, int]) -> Tensor:
+    found = guarded(len(rows), rows.shape[1] + by[1], dtype=rows.dtype)
+    found[:, : rows.shape[1]] = rows
+    found[:, rows.shape[1] :] = 0
+    return found
+
+
+def zeros_like(tensor: Tensor, *shape: int) -> Tensor:
+    return guarded(*shape, dtype=tensor.dtype).zero_()
 
 
 def fresh_like(tensor: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:

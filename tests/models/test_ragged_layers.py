@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 from array import array
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from models import native
 from models.base import Classifier
@@ -19,21 +22,12 @@ from models.pooling import POOLINGS
 from models.predict import pad, run
 from models.ragged_layers import by_length
 from models.registry import ARCHITECTURES, build
-from tests.models.native import WAYS, need_encoder
+
+pytestmark = pytest.mark.usefixtures("way")
 
 NAMES = ("rnn", "gru", "lstm", "bilstm")
 TEXTS = ((1,), (5, 5, 5), (2, 9, 1, 9, 4), (1, 30, 2), tuple(range(1, 20)))
 V = 50
-
-
-@pytest.fixture(autouse=True, params=WAYS, ids=lambda way: way.name.lower())
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Way:
-    """Each way that this processor has, as if it were the fastest."""
-    torch.manual_seed(0)
-    chosen: Way = request.param
-    need_encoder(chosen)
-    monkeypatch.setattr(native, "way", lambda: chosen)
-    return chosen
 
 
 def make(name: str, E: int = 48, D: int = 80, **config: Any) -> Classifier:
@@ -106,6 +100,59 @@ def test_embeddings_of_other_widths_stay_with_torch() -> None:
     torch.testing.assert_close(
         torch.tensor(run(ours, pad(ours, read))), expected, rtol=0.03, atol=0.05
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_lies_in_memory_is_never_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, line = packed(make(name)), Line.of(texts((4, 17, 1, 9)))
+    assert ours.reader is not None
+    expected = ours.reader(line)
+
+    def filled(*shape: int, dtype: torch.dtype) -> Tensor:
+        return torch.full(shape, math.nan, dtype=dtype)
+
+    def filled_like(tensor: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        return filled(*shape, dtype=dtype or tensor.dtype)
+
+    monkeypatch.setattr(torch, "empty", filled)
+    monkeypatch.setattr(Tensor, "new_empty", filled_like)
+    assert ours.reader(line) == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_isnt_a_number_fills_its_text_and_no_other(name: str, way: Way) -> None:
+    if way is Way.TILES:
+        pytest.skip("a tile of states may reach into the next text's (steps.c)")
+    classifier = make(name)
+    classifier.embedding.weight[7] = math.nan
+    ours = packed(classifier)
+    assert ours.reader is not None
+    read = [[8] * 5, [8, 7, 8, 8, 8], [8] * 4, [7], [8] * 3]
+    found = ours.reader(Line.of(read))
+    for text, logits in zip(read, found, strict=True):
+        assert all(math.isnan(logit) == (7 in text) for logit in logits)
+
+
+def test_calls_of_several_threads_do_not_meet() -> None:
+    ours = packed(make("lstm"))
+    assert ours.reader is not None
+    lines = [Line.of(texts((length, 3, 11))) for length in range(1, 30)]
+    expected = [ours.reader(line) for line in lines]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ours.reader, lines * 4)) == expected * 4
+
+
+def test_with_dot_products_alone_steps_are_native_and_the_rest_is_torchs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    classifier, read = make("gru"), texts((3, 8, 5))
+    expected = torch.tensor(run(classifier, pad(classifier, read)))
+    monkeypatch.setattr(native, "encodes", lambda: False)
+    ours = packed(classifier)
+    assert not ours.encoder.pads
+    assert ours.reader is None
+    found = torch.tensor(run(ours, pad(ours, read)))
+    torch.testing.assert_close(found, expected, rtol=0.03, atol=0.05)
 
 
 def test_texts_go_by_length() -> None:

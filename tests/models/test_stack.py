@@ -27,21 +27,12 @@ from models.predict import collate
 from models.reader import Reader
 from models.shared_weights import SharedWeights
 from models.transformer import TransformerConfig, TransformerEncoder
-from tests.models.native import WAYS, need_encoder
+
+pytestmark = pytest.mark.usefixtures("way")
 
 # Around what a product (16 and 32 rows) and attention (32 queries, 128 keys) read at a time.
 LENGTHS = (1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 49, 64, 65, 100, 127, 128, 129, 255, 300, 512)
 KINDS = ("transformer", "minilm")
-
-
-@pytest.fixture(autouse=True, params=WAYS, ids=lambda way: way.name.lower())
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Way:
-    """Each way that this processor has, as if it were the fastest."""
-    torch.manual_seed(0)
-    chosen: Way = request.param
-    need_encoder(chosen)
-    monkeypatch.setattr(native, "way", lambda: chosen)
-    return chosen
 
 
 def make(

@@ -6,24 +6,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models import native
-from models.native import Way
 from models.tiled import SIDE, Tiled, lay_out
-from tests.models.native import WAYS, need_encoder
 
+pytestmark = pytest.mark.usefixtures("way")
 
-@pytest.fixture(autouse=True, params=WAYS, ids=lambda way: way.name.lower())
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Way:
-    """Each way that this processor has, as if it were the fastest."""
-    torch.manual_seed(0)
-    chosen: Way = request.param
-    need_encoder(chosen)
-    monkeypatch.setattr(native, "way", lambda: chosen)
-    return chosen
+SIZES = ((32, 32), (48, 80), (384, 64), (400, 48), (7, 3), (864, 64), (1056, 32))
 
 
 @pytest.mark.parametrize("count", [1, 2, 11, 12, 13, 31, 33, 97, 300])
-@pytest.mark.parametrize(("inputs", "outputs"), [(32, 32), (48, 80), (384, 64), (400, 48), (7, 3)])
+@pytest.mark.parametrize(("inputs", "outputs"), SIZES)
 @torch.inference_mode()
 def test_product_is_torchs(count: int, inputs: int, outputs: int, threads: int) -> None:
     weight, bias = torch.randn(outputs, inputs).bfloat16(), torch.randn(outputs).bfloat16()

@@ -74,8 +74,11 @@ def test_served_rates_come_from_the_bench(tmp_path: Path) -> None:
         turns("other", 32, 999),
     ]
     lists = one | {"workload": {"name": "lists", "texts": 16}, "turns": asked}
-    written = {"hardware": {"cores": 2}, "comparisons": [one | {"turns": asked}, lists]}
+    written = {
+        "hardware": {"cores": 2, "processor": "a Zen"},
+        "comparisons": [one | {"turns": asked}, lists],
+    }
     (tmp_path / "serve.json").write_text(json.dumps(written))
     served = [found for found in capacities(tmp_path) if found.basis == "measured"]
     what = "`lstm`, short texts, whole service"
-    assert served == [Capacity(what, "machine of 2 cores", 410, "measured", "serve.json")]
+    assert served == [Capacity(what, "machine of 2 cores, a Zen", 410, "measured", "serve.json")]
