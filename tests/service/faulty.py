@@ -21,13 +21,14 @@ def make_forwards_fail() -> None:
     """In this process, from now on."""
     import math
     import time
+    from itertools import pairwise
 
     import tokenizers
     import torch
-    from torch import Tensor
 
     from models.folder import WORDPIECE
-    from models.predict import Padded
+    from models.line import Line
+    from models.predict import Batch
     from models.tokenizer import FILE_NAME
     from service.engine import choices
     from service.settings import SHIPPED_WEIGHTS
@@ -40,28 +41,32 @@ def make_forwards_fail() -> None:
         assert found is not None, f"{word} isn't one token"
         return found
 
-    def has(ids: Tensor, word: str) -> bool:
+    def texts(batch: Batch) -> list[list[int]]:
+        if isinstance(batch, Line):
+            return [batch.ids[start:end].tolist() for start, end in pairwise(batch.starts)]
+        return batch.input_ids.tolist()
+
+    def has(text: list[int], word: str) -> bool:
         # Random tokens, which a model is tried on as it loads, aren't a text.
-        text = ids[..., 0].eq(token("[CLS]"))
-        return bool((ids.eq(token(word)).any(-1) & text).any())
+        return text[0] == token("[CLS]") and token(word) in text
 
     def forward(
-        classifier: object, graphs: object, batch: Padded, schedule: object
+        classifier: object, graphs: object, batch: Batch, schedule: object
     ) -> list[list[float]]:
-        ids = batch.input_ids
-        if has(ids, HANG):
+        read = texts(batch)
+        if any(has(text, HANG) for text in read):
             time.sleep(3600)
-        if has(ids, RAISE):
+        if any(has(text, RAISE) for text in read):
             raise RuntimeError("as asked")
-        if has(ids, NO_MEMORY) and len(ids) > 1:
+        if len(read) > 1 and any(has(text, NO_MEMORY) for text in read):
             raise torch.OutOfMemoryError("as asked")
         logits = whole(classifier, graphs, batch, schedule)  # type: ignore[arg-type]
         return [
-            [math.nan] * len(row) if has(ids[index], NOT_A_NUMBER) else row
-            for index, row in enumerate(logits)
+            [math.nan] * len(row) if has(text, NOT_A_NUMBER) else row
+            for text, row in zip(read, logits, strict=True)
         ]
 
-    choices.forward = forward  # type: ignore[assignment]
+    choices.forward = forward
 
 
 def make_api_processes_fail() -> None:
