@@ -21,6 +21,7 @@ enum {
     HEIGHT = 2 * ROWS,   /* rows of a block of a product: two tiles, by two */
     SLICE = 4 * LANES,   /* features that are pooled in one walk over a text's tokens */
     CHUNK = 20 * HEIGHT, /* tokens that a thread takes at a time */
+    ENOUGH = 4 * HEIGHT, /* tokens of a thread: with fewer it computes some outputs of all instead */
 };
 
 /* What becomes of a product: W x + b. */

@@ -6,10 +6,7 @@
 
 #ifdef LOCKSTEP_X86
 
-enum {
-    ENOUGH = 4 * HEIGHT, /* tokens of a thread */
-    ALIGNED = 64,        /* bytes of a row of a tile */
-};
+enum { ALIGNED = 64 }; /* bytes of a row of a tile */
 
 int work_together(const struct batch *batch, int threads) {
     return threads > 1 && batch->tokens < ENOUGH * threads;

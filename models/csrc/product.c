@@ -14,7 +14,6 @@
 enum {
     WIDTH = 2 * LANES, /* of a block */
     MOST = 4,  /* rows finished at once */
-    WORTH = 4, /* blocks of rows for which a thread is worth its while */
     NEAR = 96, /* rows by which dot products go through all weights */
 };
 
@@ -206,7 +205,7 @@ TARGET void multiply(const struct product *product, enum after after, int first,
 TARGET static void part(const struct product *product, int rows, int thread, int threads) {
     const int heights = (rows + HEIGHT - 1) / HEIGHT, columns = product->weights->outputs / WIDTH;
     int first = 0, end = rows, from = 0, to = columns;
-    if (heights >= WORTH * threads) {
+    if (rows >= ENOUGH * threads) {
         first = heights * thread / threads * HEIGHT;
         end = heights * (thread + 1) / threads * HEIGHT;
         end = end < rows ? end : rows;
